@@ -1,0 +1,1 @@
+"""Pixels: numpy and OpenCV, synchronous, no network."""

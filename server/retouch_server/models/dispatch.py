@@ -1,0 +1,64 @@
+"""Model calls with retries: the same call, on another replica, never a silent substitute."""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from retouch_server.errors import ModelFault, ModelUnavailable
+from retouch_server.models.backend import Array, Call, ModelBackend
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """Exponential backoff with full jitter. The defaults outlast the restart of a local Triton (about 10 s)."""
+
+    attempts: int = 12
+    first_s: float = 0.1
+    most_s: float = 4.0
+    fault_attempts: int = 2
+    """A model that answers wrongly is asked so often: once more, on another replica."""
+
+    def delay_s(self, attempt: int) -> float:
+        """How long to wait after attempt number `attempt` (from 0) failed."""
+        return random.uniform(0.5, 1.0) * min(self.most_s, self.first_s * 2**attempt)
+
+
+class Dispatcher:
+    """Calls models through a backend and retries what failed."""
+
+    def __init__(
+        self,
+        backend: ModelBackend,
+        policy: RetryPolicy | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._backend = backend
+        self._policy = policy or RetryPolicy()
+        self._sleep = sleep
+
+    @asynccontextmanager
+    async def infer(self, call: Call, on_retry: Callable[[], None] = lambda: None) -> AsyncGenerator[Mapping[str, Array]]:
+        """Runs `call`; outputs are valid inside. `on_retry` is told of each further attempt.
+
+        Errors: ModelUnavailable, ModelFault after the last attempt. What is raised inside the `async with` is not retried.
+        """
+        attempt = 0
+        while True:
+            context = self._backend.infer(call, attempt=attempt)
+            try:
+                outputs = await context.__aenter__()
+            except (ModelUnavailable, ModelFault) as error:
+                attempt += 1
+                most = self._policy.attempts if isinstance(error, ModelUnavailable) else self._policy.fault_attempts
+                if attempt >= most:
+                    raise
+                on_retry()
+                await self._sleep(self._policy.delay_s(attempt - 1))
+                continue
+            break
+        try:
+            yield outputs
+        finally:
+            await context.__aexit__(None, None, None)

@@ -1,0 +1,77 @@
+"""Shared memory between the orchestrator and a Triton on the same host."""
+
+import secrets
+from multiprocessing.shared_memory import SharedMemory
+
+import numpy as np
+
+from retouch_server.models.backend import Array
+
+NAME_PREFIX = "retouch-io-"
+_GRAIN = 1 << 16
+_MOST_FREE = 16
+
+
+class Region:
+    """A piece of shared memory. Its creator unlinks it; should the process be killed, Python's resource tracker does."""
+
+    def __init__(self, size: int) -> None:
+        self.memory = SharedMemory(name=f"{NAME_PREFIX}{secrets.token_hex(8)}", create=True, size=size)
+        self.size = size
+        self.registered: set[str] = set()
+        """Addresses of the servers that know it."""
+
+    @property
+    def name(self) -> str:
+        return self.memory.name
+
+    def view(self, offset: int, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array:
+        """An array over the bytes from `offset` on. It must be gone before the region is closed."""
+        return np.ndarray(shape, dtype, buffer=self.memory.buf, offset=offset)
+
+    def destroy(self) -> None:
+        """Unlinks it; the memory goes once nobody maps it."""
+        self.memory.unlink()
+        try:
+            self.memory.close()
+        except BufferError:
+            # A view of an abandoned call is still alive; the mapping goes with it.
+            pass
+
+
+class Arena:
+    """Regions to borrow; few sizes are in use, so that nearly every call finds one that fits."""
+
+    def __init__(self) -> None:
+        self._free: list[Region] = []
+        self.in_use = 0
+
+    @property
+    def free(self) -> int:
+        return len(self._free)
+
+    def acquire(self, size: int) -> Region:
+        """A region of at least `size` bytes; the caller gives it back with `release` or `discard`."""
+        self.in_use += 1
+        fitting = [region for region in self._free if size <= region.size <= 2 * size + _GRAIN]
+        if fitting:
+            region = min(fitting, key=lambda region: region.size)
+            self._free.remove(region)
+            return region
+        return Region(-(-size // _GRAIN) * _GRAIN)
+
+    def release(self, region: Region) -> Region | None:
+        """Gives a region back; returns one to be unregistered and destroyed when there are too many."""
+        self.in_use -= 1
+        self._free.append(region)
+        return self._free.pop(0) if len(self._free) > _MOST_FREE else None
+
+    def discard(self, region: Region) -> None:
+        """Gives back a region that somebody may still write to: it is never used again."""
+        self.in_use -= 1
+        region.destroy()
+
+    def drain(self) -> list[Region]:
+        """Takes all free regions out, to be unregistered and destroyed."""
+        regions, self._free = self._free, []
+        return regions

@@ -1,0 +1,94 @@
+"""What the planner must know of a model; it stands in `parameters` of the model's config.pbtxt."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+PREFIX = "retouch."
+
+
+class Kind(StrEnum):
+    """What a model is for."""
+
+    UNKNOWN = "unknown"  # not ready, or the repository does not say; never planned with
+    PRECHECK = "precheck"
+    TEXT_DETECT = "text_detect"
+    TEXT_REMOVAL = "text_removal"
+    INPAINT = "inpaint"
+    UPSCALE = "upscale"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """A served model. Lengths in px of its input."""
+
+    name: str
+    kind: Kind
+    method: str
+    scale: int = 1
+    window_px: int = 512
+    halo_px: int = 0
+    receptive_field_px: int = 0
+    multiple_px: int = 1
+    is_deterministic: bool = False
+    takes_prompt: bool = False
+    versions: tuple[str, ...] = ()
+    digest: str = ""
+    is_ready: bool = True
+    reason: str = ""
+
+    @property
+    def blend_px(self) -> int:
+        """Half the width of a seam's blending zone: there both neighbours see their whole receptive field."""
+        return max(0, self.halo_px - self.receptive_field_px)
+
+    @property
+    def version(self) -> str:
+        """The version Triton picks when none is named: the highest."""
+        return self.versions[-1] if self.versions else ""
+
+
+def parse_spec(name: str, parameters: Mapping[str, str], *, versions: tuple[str, ...], reason: str = "") -> ModelSpec | None:
+    """The spec from a config's parameters; None for a model that does not say what it is for (not ours to plan with).
+
+    Errors: ValueError naming model, parameter and what is allowed.
+    """
+    values = {key.removeprefix(PREFIX): value for key, value in parameters.items() if key.startswith(PREFIX)}
+    if "kind" not in values:
+        return None
+    try:
+        kind = Kind(values["kind"])
+    except ValueError:
+        raise ValueError(f"model {name}: {PREFIX}kind={values['kind']!r} is none of {', '.join(Kind)}") from None
+
+    def integer(key: str, default: int, least: int) -> int:
+        text = values.get(key, str(default))
+        if not text.isdecimal() or int(text) < least:
+            raise ValueError(f"model {name}: {PREFIX}{key}={text!r} must be an integer of at least {least}")
+        return int(text)
+
+    def flag(key: str) -> bool:
+        text = values.get(key, "false").lower()
+        if text not in ("true", "false"):
+            raise ValueError(f"model {name}: {PREFIX}{key}={text!r} must be true or false")
+        return text == "true"
+
+    spec = ModelSpec(
+        name=name,
+        kind=kind,
+        method=values.get("method", ""),
+        scale=integer("scale", 1, 1),
+        window_px=integer("window_px", 512, 1),
+        halo_px=integer("halo_px", 0, 0),
+        receptive_field_px=integer("receptive_field_px", 0, 0),
+        multiple_px=integer("multiple_px", 1, 1),
+        is_deterministic=flag("deterministic"),
+        takes_prompt=flag("takes_prompt"),
+        versions=versions,
+        digest=values.get("digest", ""),
+        is_ready=bool(versions),
+        reason=reason,
+    )
+    if spec.window_px <= 2 * spec.halo_px:
+        raise ValueError(f"model {name}: {PREFIX}window_px={spec.window_px} leaves no core between halos of {spec.halo_px}")
+    return spec

@@ -1,0 +1,332 @@
+"""The real backend: NVIDIA Triton Inference Server over gRPC, with shared memory where it is on the same host.
+
+The only module that imports tritonclient.
+"""
+
+import asyncio
+import logging
+import math
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from tritonclient.grpc import InferInput, InferRequestedOutput
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException
+from tritonclient.utils import np_to_triton_dtype as _np_to_triton_dtype  # pyright: ignore[reportUnknownVariableType]
+
+from retouch_server.errors import ModelFault, ModelUnavailable
+from retouch_server.models.backend import Array, Call
+from retouch_server.models.shm import Arena, Region
+from retouch_server.models.spec import Kind, ModelSpec, parse_spec
+from retouch_server.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+np_to_triton_dtype: Callable[[type[np.generic]], str] = cast(Any, _np_to_triton_dtype)  # tritonclient has no types
+
+CALL_TIMEOUT_S = 120.0
+CONTROL_TIMEOUT_S = 5.0
+RETRY_AFTER_S = 2.0
+_ALIGNMENT = 64
+
+# Answers that another attempt, or another replica, may turn into a result. Triton reports them as INTERNAL or INVALID_ARGUMENT.
+_PASSING = (
+    "is not healthy",  # the python backend's process died; Triton starts another
+    "failed to launch the stub",
+    "stub process",
+    "has no available versions",
+    "is not found",  # while models load after a restart
+    "is not ready",
+    "unable to find shared memory region",  # Triton was restarted and forgot ours
+    "server is stopping",
+)
+_PASSING_STATUS = ("StatusCode.UNAVAILABLE", "StatusCode.CANCELLED", "StatusCode.DEADLINE_EXCEEDED")
+
+
+@dataclass(frozen=True, slots=True)
+class _Tensor:
+    """Where a tensor lies in a region."""
+
+    name: str
+    offset: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+class _Endpoint:
+    """One Triton server."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.client: Any = InferenceServerClient(url, channel_args=_CHANNEL_OPTIONS)
+        self.shares_memory: bool | None = None  # None: not known yet
+
+
+_CHANNEL_OPTIONS = [
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.lb_policy_name", "round_robin"),
+    # After a restart of Triton, connect again within a second rather than within two minutes.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+
+
+class TritonBackend:
+    """Runs models on the Triton servers at `urls` (host:port of their gRPC endpoints), in turn.
+
+    use_shared_memory: None finds out by itself, per server. metrics: told how many regions there are and are in use.
+    """
+
+    def __init__(self, urls: list[str], *, use_shared_memory: bool | None = None, metrics: Metrics | None = None) -> None:
+        self._endpoints = [_Endpoint(url) for url in urls]
+        self._use_shared_memory = use_shared_memory
+        self._arena = Arena()
+        if metrics is not None:
+            metrics.shared_memory_slots.set_function(lambda: self._arena.in_use + self._arena.free)
+            metrics.shared_memory_slots_in_use.set_function(lambda: self._arena.in_use)
+        self._turn = 0
+        self._batched: dict[str, bool] = {}
+        self._abandoned: set[asyncio.Task[None]] = set()
+        self._registering = asyncio.Lock()
+
+    @property
+    def regions_in_use(self) -> int:
+        """Shared memory regions that calls hold, abandoned ones included."""
+        return self._arena.in_use
+
+    async def specs(self) -> list[ModelSpec]:
+        for attempt in range(len(self._endpoints)):
+            endpoint = self._endpoints[(self._turn + attempt) % len(self._endpoints)]
+            try:
+                return await self._specs_of(endpoint)
+            except InferenceServerException as error:
+                log.info("triton %s does not list its models: %s", endpoint.url, error)
+        raise ModelUnavailable("the model server does not answer", RETRY_AFTER_S)
+
+    async def _specs_of(self, endpoint: _Endpoint) -> list[ModelSpec]:
+        index = await endpoint.client.get_model_repository_index(client_timeout=CONTROL_TIMEOUT_S)
+        entries: dict[str, list[Any]] = {}
+        for entry in index.models:
+            entries.setdefault(entry.name, []).append(entry)
+        specs: list[ModelSpec] = []
+        for name, versions in sorted(entries.items()):
+            ready = tuple(sorted((v.version for v in versions if v.state == "READY"), key=int))
+            if not ready:
+                # Triton tells the configuration of ready models only, so nothing more is known of this one.
+                reason = versions[0].reason or versions[0].state or "not loaded"
+                specs.append(ModelSpec(name=name, kind=Kind.UNKNOWN, method="", is_ready=False, reason=reason))
+                continue
+            config = (await endpoint.client.get_model_config(name, client_timeout=CONTROL_TIMEOUT_S)).config
+            self._batched[name] = config.max_batch_size > 0
+            parameters = {key: value.string_value for key, value in config.parameters.items()}
+            try:
+                spec = parse_spec(name, parameters, versions=ready)
+            except ValueError as error:
+                log.warning("%s; it is left out", error)
+                continue
+            if spec is not None:
+                specs.append(spec)
+        return specs
+
+    @asynccontextmanager
+    async def infer(self, call: Call, *, attempt: int = 0) -> AsyncGenerator[Mapping[str, Array]]:
+        if attempt == 0:
+            self._turn = (self._turn + 1) % len(self._endpoints)
+        endpoint = self._endpoints[(self._turn + attempt) % len(self._endpoints)]
+        if endpoint.shares_memory is None:
+            endpoint.shares_memory = await self._probe(endpoint)
+        if endpoint.shares_memory:
+            async with self._infer_shared(endpoint, call) as outputs:
+                yield outputs
+        else:
+            yield await self._infer_bytes(endpoint, call)
+
+    async def close(self) -> None:
+        if self._abandoned:
+            await asyncio.wait(self._abandoned, timeout=CALL_TIMEOUT_S)
+        for region in self._arena.drain():
+            await self._retire(region)
+        for endpoint in self._endpoints:
+            await endpoint.client.close()
+
+    # -- shared memory -------------------------------------------------------------------------------------------------
+
+    async def _probe(self, endpoint: _Endpoint) -> bool:
+        """Whether the server sees our shared memory: it can register a region whose name was drawn at random here."""
+        if self._use_shared_memory is not None:
+            return self._use_shared_memory
+        region = Region(_ALIGNMENT)
+        try:
+            await self._register(endpoint, region)
+        except InferenceServerException as error:
+            if error.status() in _PASSING_STATUS:
+                raise ModelUnavailable("the model server does not answer", RETRY_AFTER_S) from error
+            log.info("triton %s does not share memory with this process: pixels travel as bytes (%s)", endpoint.url, error)
+            return False
+        finally:
+            await self._retire(region)
+        log.info("triton %s shares memory with this process", endpoint.url)
+        return True
+
+    @asynccontextmanager
+    async def _infer_shared(self, endpoint: _Endpoint, call: Call) -> AsyncGenerator[Mapping[str, Array]]:
+        inputs, outputs, size = self._layout(call)
+        region = self._arena.acquire(size)
+        # From here on exactly one of `_release`, `discard` and an abandoned task gives the region back.
+        try:
+            if endpoint.url not in region.registered:
+                async with self._registering:
+                    await self._register(endpoint, region)
+            for tensor in inputs:
+                target = region.view(tensor.offset, tensor.shape, tensor.dtype)
+                np.copyto(target.reshape(call.inputs[tensor.name].shape), call.inputs[tensor.name])
+                del target
+            request = asyncio.ensure_future(self._request(endpoint, call, region, inputs, outputs))
+        except InferenceServerException as error:
+            self._arena.discard(region)
+            raise self._translate(error, call, region, endpoint) from error
+        except BaseException:
+            self._arena.discard(region)
+            raise
+        try:
+            await asyncio.shield(request)
+        except asyncio.CancelledError:
+            # Triton may be writing to the region: it is given back only once the call has ended.
+            self._abandon(self._give_back_after(request, region))
+            raise
+        except InferenceServerException as error:
+            fault = self._translate(error, call, region, endpoint)
+            if error.status() == "StatusCode.DEADLINE_EXCEEDED":
+                self._arena.discard(region)
+            else:
+                await self._release(region)
+            raise fault from error
+        except ModelFault:
+            await self._release(region)
+            raise
+        views = {t.name: region.view(t.offset, call.outputs[t.name].shape, t.dtype) for t in outputs}
+        try:
+            yield views
+        finally:
+            views.clear()
+            await self._release(region)
+
+    def _layout(self, call: Call) -> tuple[list[_Tensor], list[_Tensor], int]:
+        offset = 0
+        tensors: list[list[_Tensor]] = [[], []]
+        batch = (1,) if self._batched.get(call.model) else ()
+        for kind, named in enumerate((call.inputs, call.outputs)):
+            for name, array in named.items():
+                dtype = np.dtype(array.dtype)
+                tensor = _Tensor(name, offset, batch + tuple(array.shape), dtype)
+                offset += -(-tensor.nbytes // _ALIGNMENT) * _ALIGNMENT
+                tensors[kind].append(tensor)
+        return tensors[0], tensors[1], offset
+
+    async def _request(
+        self, endpoint: _Endpoint, call: Call, region: Region, inputs: list[_Tensor], outputs: list[_Tensor]
+    ) -> None:
+        sent: list[Any] = []
+        for tensor in inputs:
+            item: Any = InferInput(tensor.name, list(tensor.shape), np_to_triton_dtype(tensor.dtype.type))
+            item.set_shared_memory(region.name, tensor.nbytes, offset=tensor.offset)
+            sent.append(item)
+        wanted: list[Any] = []
+        for tensor in outputs:
+            item = InferRequestedOutput(tensor.name)
+            item.set_shared_memory(region.name, tensor.nbytes, offset=tensor.offset)
+            wanted.append(item)
+        answer = await endpoint.client.infer(call.model, sent, outputs=wanted, client_timeout=CALL_TIMEOUT_S)
+        for tensor in outputs:
+            got: Any = answer.get_output(tensor.name)
+            _check(call.model, tensor.name, tuple(got.shape), str(got.datatype), tensor.shape, tensor.dtype)
+
+    async def _give_back_after(self, request: asyncio.Future[None], region: Region) -> None:
+        try:
+            await request
+        except (InferenceServerException, ModelFault):
+            self._arena.discard(region)
+        else:
+            await self._release(region)
+
+    def _abandon(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._abandoned.add(task)
+        task.add_done_callback(self._abandoned.discard)
+
+    async def _register(self, endpoint: _Endpoint, region: Region) -> None:
+        await endpoint.client.register_system_shared_memory(
+            region.name, f"/{region.name}", region.size, client_timeout=CONTROL_TIMEOUT_S
+        )
+        region.registered.add(endpoint.url)
+
+    async def _release(self, region: Region) -> None:
+        surplus = self._arena.release(region)
+        if surplus is not None:
+            await self._retire(surplus)
+
+    async def _retire(self, region: Region) -> None:
+        for endpoint in self._endpoints:
+            if endpoint.url in region.registered:
+                try:
+                    await endpoint.client.unregister_system_shared_memory(region.name, client_timeout=CONTROL_TIMEOUT_S)
+                except InferenceServerException as error:
+                    log.debug("triton %s did not unregister %s: %s", endpoint.url, region.name, error)
+        region.destroy()
+
+    # -- bytes ---------------------------------------------------------------------------------------------------------
+
+    async def _infer_bytes(self, endpoint: _Endpoint, call: Call) -> Mapping[str, Array]:
+        batch = (1,) if self._batched.get(call.model) else ()
+        sent: list[Any] = []
+        for name, array in call.inputs.items():
+            item: Any = InferInput(name, [*batch, *array.shape], np_to_triton_dtype(array.dtype.type))
+            item.set_data_from_numpy(np.ascontiguousarray(array).reshape((*batch, *array.shape)))
+            sent.append(item)
+        wanted: list[Any] = [InferRequestedOutput(name) for name in call.outputs]
+        try:
+            answer: Any = await endpoint.client.infer(call.model, sent, outputs=wanted, client_timeout=CALL_TIMEOUT_S)
+        except InferenceServerException as error:
+            raise self._translate(error, call, None, endpoint) from error
+        results: dict[str, Array] = {}
+        for name, expected in call.outputs.items():
+            got: Any = answer.get_output(name)
+            _check(
+                call.model,
+                name,
+                tuple(got.shape),
+                str(got.datatype),
+                (*batch, *expected.shape),
+                np.dtype(expected.dtype),
+            )
+            results[name] = answer.as_numpy(name).reshape(expected.shape)
+        return results
+
+    def _translate(
+        self, error: InferenceServerException, call: Call, region: Region | None, endpoint: _Endpoint
+    ) -> ModelUnavailable | ModelFault:
+        message = str(error.message() or "")
+        status = str(cast(Any, error).status())
+        log.warning("model %s on triton %s: %s %s", call.model, endpoint.url, str(error.status()), message)
+        if status == "StatusCode.UNAVAILABLE" or "shared memory region" in message.lower():
+            # It may have been restarted, here or elsewhere: ask again what it knows.
+            if region is not None:
+                region.registered.discard(endpoint.url)
+            if self._use_shared_memory is None:
+                endpoint.shares_memory = None
+        if status in _PASSING_STATUS or any(part in message.lower() for part in _PASSING):
+            return ModelUnavailable(f"model {call.model} does not answer", RETRY_AFTER_S)
+        return ModelFault(call.model, "the model server reports an error; see its log")
+
+
+def _check(model: str, name: str, shape: tuple[int, ...], datatype: str, wanted: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    expected = np_to_triton_dtype(dtype.type)
+    if shape != wanted or datatype != expected:
+        raise ModelFault(model, f"output {name!r} is {datatype} {list(shape)}, expected {expected} {list(wanted)}")

@@ -1,0 +1,172 @@
+"""An edit from plan to last row: the stages, composed."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from retouch_server.imaging.mask import Mask
+from retouch_server.imaging.proxy import ProxyBuilder
+from retouch_server.imaging.rows import Pixels
+from retouch_server.models.catalogue import Catalogue
+from retouch_server.models.dispatch import Dispatcher
+from retouch_server.models.spec import Kind
+from retouch_server.pipeline.estimate import Estimator
+from retouch_server.pipeline.findings import Findings, Precheck, text_cells, unjudged
+from retouch_server.pipeline.plan import Plan, StagePlan, make_plan
+from retouch_server.pipeline.regions import find_regions
+from retouch_server.pipeline.request import EditRequest, StageName
+from retouch_server.pipeline.stages.channel import RowChannel
+from retouch_server.pipeline.stages.job import Enlarge, Fill, Job
+from retouch_server.pipeline.stages.tiled import StageContext, StageReport, TiledStage
+from retouch_server.telemetry.metrics import Metrics
+
+
+def job_of(stage: StagePlan) -> Job:
+    """What the stage does with a window."""
+    if stage.name == StageName.UPSCALE:
+        return Enlarge(stage.spec)
+    assert stage.mask is not None
+    return Fill(stage.spec, stage.mask)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedEdit:
+    """An edit that is ready to run."""
+
+    request: EditRequest
+    findings: Findings
+    plan: Plan
+    estimate_s: dict[StageName, float]
+    proxy: Pixels | None = None
+
+    @property
+    def total_s(self) -> float:
+        """Stages overlap in time but share the models' processors."""
+        return sum(self.estimate_s.values())
+
+
+@dataclass(slots=True)
+class EditReport:
+    """What became of an edit."""
+
+    stages: list[StageReport] = field(default_factory=list[StageReport])
+    residual_text_score: float | None = None
+
+    @property
+    def seam_score(self) -> float:
+        """The worst of any stage; 0 where no border was measured."""
+        return max((stage.seam.score for stage in self.stages), default=0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Editor:
+    """Plans edits and runs them."""
+
+    catalogue: Catalogue
+    dispatcher: Dispatcher
+    precheck: Precheck
+    estimator: Estimator
+    executor: Executor
+    metrics: Metrics
+    tiles_in_flight: int
+
+    async def plan(self, request: EditRequest, proxy: Pixels | None) -> PlannedEdit:
+        """Looks at the proxy, (h, w, 3), where there is one, and decides. Errors: those of `make_plan` and of the models."""
+        findings = Findings()
+        if request.mask is not None:
+            loop = asyncio.get_running_loop()
+            regions = await loop.run_in_executor(self.executor, find_regions, request.mask)
+            if proxy is None:
+                findings = unjudged(regions)
+            elif len(regions):
+                findings = await self.precheck.judge(proxy, regions)
+            else:
+                findings = Findings(regions)
+        plan = make_plan(request, findings, self.catalogue)
+        for stage in StageName:
+            decision = "skip" if stage in plan.skipped else "run"
+            self.metrics.precheck_decisions.labels(stage=stage.value, decision=decision).inc()
+        for route in plan.routes:
+            self.metrics.precheck_regions.labels(route=route.value).inc()
+        return PlannedEdit(request, findings, plan, self.estimator.stages(plan), proxy)
+
+    async def run(
+        self, planned: PlannedEdit, source: RowChannel, sink: RowChannel, on_progress: Callable[[StageReport], None]
+    ) -> EditReport:
+        """Takes the image's rows from `source` and passes the result's rows to `sink`. Errors: those of the models."""
+        context = StageContext(self.dispatcher, self.executor, self.metrics, self.tiles_in_flight, on_progress)
+        stages = [TiledStage(stage, job_of(stage), planned.request.channels, context) for stage in planned.plan.stages]
+        steps: list[_Step] = list(stages)
+        tap = None
+        if planned.proxy is not None and any(stage.name == StageName.TEXT_REMOVAL for stage in planned.plan.stages):
+            tap = _ProxyTap(planned.request)
+            at_input_size = sum(stage.name != StageName.UPSCALE for stage in planned.plan.stages)
+            steps.insert(at_input_size, tap)
+        async with asyncio.TaskGroup() as group:
+            for number, step in enumerate(steps):
+                after = sink if number + 1 == len(steps) else RowChannel(1)
+                group.create_task(step.run(source, after))
+                source = after
+            if not steps:
+                group.create_task(_copy(source, sink))
+        report = EditReport([stage.report for stage in stages])
+        for stage in report.stages:
+            self._record(stage)
+        if tap is not None:
+            report.residual_text_score = await self._residual_text(planned, tap.builder.finish())
+        return report
+
+    def _record(self, report: StageReport) -> None:
+        spec, name = report.plan.spec, report.plan.name.value
+        self.estimator.record(spec.name, report.plan.run_px, report.busy_seconds)
+        self.metrics.stage_seconds.labels(stage=name).observe(report.seconds)
+        if report.seam.score:
+            labels = {"stage": name, "model": spec.name, "version": spec.version}
+            self.metrics.seam_score.labels(**labels).observe(report.seam.score)
+
+    async def _residual_text(self, planned: PlannedEdit, after: Pixels) -> float | None:
+        """The share of the text under the mask that the detector still finds; None when there is no detector or was no text."""
+        if self.catalogue.find(Kind.TEXT_DETECT) is None or planned.proxy is None:
+            return None
+        request = planned.request
+        regions = planned.findings.regions or find_regions(Mask.full(request.height, request.width))
+        before = planned.findings.text
+        if before is None:
+            before = text_cells(await self.precheck.detect_text(planned.proxy), regions)
+        treated = regions.coverage * np.isin(
+            regions.labels, [label for label, route in enumerate(planned.plan.routes, 1) if route.removes_text] or [1]
+        )
+        there_was = float((before * treated).sum())
+        if there_was < 1.0:  # less than a cell
+            return None
+        still = text_cells(await self.precheck.detect_text(after), regions)
+        score = min(1.0, float((still * treated).sum()) / there_was)
+        stage = next(stage for stage in planned.plan.stages if stage.name == StageName.TEXT_REMOVAL)
+        labels = {"stage": stage.name.value, "model": stage.spec.name, "version": stage.spec.version}
+        self.metrics.residual_text_score.labels(**labels).observe(score)
+        return score
+
+
+class _ProxyTap:
+    """Lets rows pass and makes a proxy of them."""
+
+    def __init__(self, request: EditRequest) -> None:
+        self.builder = ProxyBuilder(request.height, request.width)
+
+    async def run(self, source: RowChannel, sink: RowChannel) -> None:
+        async for band in source:
+            self.builder.add(band.pixels)
+            await sink.put(band)
+        await sink.close()
+
+
+_Step = TiledStage | _ProxyTap
+
+
+async def _copy(source: RowChannel, sink: RowChannel) -> None:
+    async for band in source:
+        await sink.put(band)
+    await sink.close()

@@ -1,0 +1,181 @@
+"""What will be done, decided before any pixel is touched: pure data from a request, findings and what is served."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from retouch_server.errors import BadField, UpscalerNotAllowed
+from retouch_server.imaging.mask import Mask
+from retouch_server.models.catalogue import Catalogue
+from retouch_server.models.spec import Kind, ModelSpec
+from retouch_server.pipeline.findings import Findings, RegionFinding
+from retouch_server.pipeline.regions import StageMask
+from retouch_server.pipeline.request import Criticality, EditRequest, Inpaint, Options, StageName, TextRemoval
+from retouch_server.tiling import TileGrid
+
+INPAINT_METHODS = ("patch", "classical")
+"""What AUTO picks from, best first. Diffusion is asked for by name: it takes minutes where the others take seconds."""
+UPSCALE_METHODS = {
+    Criticality.LOW: ("creative", "conservative"),
+    Criticality.STANDARD: ("conservative",),
+    Criticality.COMMERCE: ("conservative",),
+}
+CREATIVE = "creative"
+
+
+class Route(StrEnum):
+    """What happens to a region."""
+
+    SKIP = "skip"
+    TEXT_REMOVAL = "text_removal"
+    INPAINT = "inpaint"
+    TEXT_REMOVAL_THEN_INPAINT = "text_removal_then_inpaint"
+
+    @property
+    def removes_text(self) -> bool:
+        return self in (Route.TEXT_REMOVAL, Route.TEXT_REMOVAL_THEN_INPAINT)
+
+    @property
+    def inpaints(self) -> bool:
+        return self in (Route.INPAINT, Route.TEXT_REMOVAL_THEN_INPAINT)
+
+
+@dataclass(frozen=True, slots=True)
+class StagePlan:
+    """A stage that runs: `spec` on the tiles `to_run` (indices) of `grid`; `mask` is what it may touch, None: everything."""
+
+    name: StageName
+    spec: ModelSpec
+    grid: TileGrid
+    to_run: frozenset[int]
+    mask: StageMask | None
+    reason: str
+
+    @property
+    def run_px(self) -> int:
+        """Input pixels of all windows that go to the model."""
+        side_y, side_x = min(self.spec.window_px, self.grid.height), min(self.spec.window_px, self.grid.width)
+        return len(self.to_run) * side_y * side_x
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The stages that run, in order, why the others do not, and each region's route."""
+
+    stages: tuple[StagePlan, ...]
+    skipped: dict[StageName, str]
+    routes: tuple[Route, ...]
+    scale: int
+    warnings: tuple[str, ...] = field(default=())
+
+
+def route(region: RegionFinding, options: Options) -> Route:
+    """What the options and the findings make of one region."""
+    removes_text = options.text_removal == TextRemoval.ALWAYS or (options.text_removal == TextRemoval.AUTO and region.has_text)
+    # Asked for by name, inpainting is done everywhere; left to us, it spares what text removal takes care of.
+    inpaints = options.inpaint != Inpaint.NONE and (options.inpaint != Inpaint.AUTO or not (removes_text and region.has_text))
+    if removes_text:
+        return Route.TEXT_REMOVAL_THEN_INPAINT if inpaints else Route.TEXT_REMOVAL
+    return Route.INPAINT if inpaints else Route.SKIP
+
+
+def make_plan(request: EditRequest, findings: Findings, catalogue: Catalogue) -> Plan:
+    """The plan. Errors: ModelNotServed, UpscalerNotAllowed, BadField."""
+    options = request.options
+    routes = tuple(route(region, options) for region in findings.found)
+    stages: list[StagePlan] = []
+    skipped: dict[StageName, str] = {}
+    for name, planned in (
+        (StageName.TEXT_REMOVAL, _text_removal(request, findings, routes, catalogue)),
+        (StageName.INPAINT, _inpaint(request, findings, routes, catalogue)),
+        (StageName.UPSCALE, _upscale(request, catalogue)),
+    ):
+        if isinstance(planned, str):
+            skipped[name] = planned
+        else:
+            stages.append(planned)
+    return Plan(tuple(stages), skipped, routes, options.scale, tuple(_warnings(request, findings, stages)))
+
+
+def _text_removal(request: EditRequest, findings: Findings, routes: Sequence[Route], catalogue: Catalogue) -> StagePlan | str:
+    options = request.options
+    if options.text_removal == TextRemoval.NEVER:
+        return "text removal was not wanted"
+    if request.mask is None:
+        if options.text_removal == TextRemoval.AUTO:
+            return "no mask, and text is not removed unasked"
+        mask, reason = StageMask(Mask.full(request.height, request.width)), "asked for, on the whole image"
+    else:
+        labels = [label for label, r in enumerate(routes, start=1) if r.removes_text]
+        if not labels:
+            return "no masked region has text" if len(routes) else "the mask is empty"
+        mask = StageMask(request.mask, findings.regions, labels)
+        reason = f"{len(labels)} of {len(routes)} masked regions have text"
+        if options.text_removal == TextRemoval.ALWAYS:
+            reason = "asked for, in all masked regions"
+    spec = catalogue.require(Kind.TEXT_REMOVAL)
+    return _masked(StageName.TEXT_REMOVAL, spec, request, mask, reason)
+
+
+def _inpaint(request: EditRequest, findings: Findings, routes: Sequence[Route], catalogue: Catalogue) -> StagePlan | str:
+    options = request.options
+    if options.inpaint == Inpaint.NONE:
+        return "inpainting was not wanted"
+    methods = INPAINT_METHODS if options.inpaint == Inpaint.AUTO else (options.inpaint.value,)
+    # A method that was asked for must be there even when there turns out to be nothing to fill.
+    spec = catalogue.find(Kind.INPAINT, methods=methods)
+    if spec is None and options.inpaint != Inpaint.AUTO:
+        catalogue.require(Kind.INPAINT, methods=methods)
+    if request.mask is None:
+        return "no mask"
+    labels = [label for label, r in enumerate(routes, start=1) if r.inpaints]
+    if not labels:
+        return "text removal takes care of all masked regions" if len(routes) else "the mask is empty"
+    spec = spec or catalogue.require(Kind.INPAINT, methods=methods)
+    mask = StageMask(request.mask, findings.regions, labels)
+    reason = f"{len(labels)} of {len(routes)} masked regions are to be filled; {spec.method} is "
+    reason += "the best method served" if options.inpaint == Inpaint.AUTO else "what was asked for"
+    return _masked(StageName.INPAINT, spec, request, mask, reason)
+
+
+def _upscale(request: EditRequest, catalogue: Catalogue) -> StagePlan | str:
+    options = request.options
+    if options.upscaler:
+        spec = catalogue.get(options.upscaler, Kind.UPSCALE)
+        if spec.scale != options.scale:
+            raise BadField(
+                "options.upscaler",
+                f"{spec.name} enlarges ×{spec.scale}, but options.scale is {options.scale}; make them agree",
+            )
+        if spec.method == CREATIVE and options.criticality == Criticality.COMMERCE:
+            raise UpscalerNotAllowed(spec.name, options.criticality, "a picture of goods must not show invented texture")
+        reason = "asked for by name"
+    elif options.scale == 1:
+        return "scale 1"
+    else:
+        spec = catalogue.require(Kind.UPSCALE, methods=UPSCALE_METHODS[options.criticality], scale=options.scale)
+        reason = f"criticality {options.criticality} gets {spec.method}"
+    grid = _grid(spec, request)
+    return StagePlan(StageName.UPSCALE, spec, grid, frozenset(range(len(grid))), None, reason)
+
+
+def _masked(name: StageName, spec: ModelSpec, request: EditRequest, mask: StageMask, reason: str) -> StagePlan:
+    """A stage on the windows that its mask touches."""
+    grid = _grid(spec, request)
+    to_run = frozenset(tile.index for row in grid for tile in row.tiles if mask.any(tile.window))
+    return StagePlan(name, spec, grid, to_run, mask, reason)
+
+
+def _grid(spec: ModelSpec, request: EditRequest) -> TileGrid:
+    return TileGrid(request.height, request.width, spec.window_px, spec.halo_px, spec.blend_px)
+
+
+def _warnings(request: EditRequest, findings: Findings, stages: Sequence[StagePlan]) -> list[str]:
+    warnings: list[str] = []
+    if not findings.judged:
+        warnings.append(
+            "the image came without a proxy and is too large to make one: every masked region was treated as text and texture"
+        )
+    if request.options.prompt and not any(stage.spec.takes_prompt for stage in stages):
+        warnings.append("the prompt was not used: none of the models that ran takes one")
+    return warnings

@@ -1,0 +1,1 @@
+"""The stages of an edit: each takes finished rows and passes on finished rows."""

@@ -1,0 +1,115 @@
+"""What a stage asks of its model for one window, and what it makes of the answer. Pure: no waiting, no state."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from retouch_server.errors import ModelFault
+from retouch_server.geometry import Rect
+from retouch_server.imaging.blend import composite
+from retouch_server.imaging.rows import Pixels
+from retouch_server.models.backend import Array, Call, Output
+from retouch_server.models.spec import ModelSpec
+from retouch_server.pipeline.regions import StageMask
+
+
+class Job(Protocol):
+    """One window's worth of work. `source` is the window's pixels, (h, w, channels) uint8."""
+
+    def call(self, source: Pixels, window: Rect) -> Call:
+        """The model call for the window."""
+        ...
+
+    def result(self, source: Pixels, window: Rect, outputs: Mapping[str, Array]) -> Pixels:
+        """The window's result, (h × scale, w × scale, channels), from the model's outputs."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """Text removal and inpainting: the model's answer goes where the mask is, softly where the mask is soft."""
+
+    spec: ModelSpec
+    mask: StageMask
+
+    def call(self, source: Pixels, window: Rect) -> Call:
+        mask = self.mask.window(window)[:, :, None]
+        image, mask = _pad(_as_rgb(source), self.spec.multiple_px), _pad(mask, self.spec.multiple_px)
+        return Call(self.spec.name, {"image": image, "mask": mask}, {"result": Output(image.shape, np.uint8)})
+
+    def result(self, source: Pixels, window: Rect, outputs: Mapping[str, Array]) -> Pixels:
+        mask = self.mask.window(window)
+        rows, columns = mask.any(axis=1).nonzero()[0], mask.any(axis=0).nonzero()[0]
+        touched = source.copy()
+        if rows.size:
+            box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
+            fill = _from_rgb(outputs["result"][box], source[box])
+            touched[box] = composite(source[box], fill, mask[box])
+        return touched
+
+
+@dataclass(frozen=True, slots=True)
+class Enlarge:
+    """Upscaling. Alpha is resampled bicubically beside the model: what a network makes of colour is not meant for it."""
+
+    spec: ModelSpec
+
+    def call(self, source: Pixels, window: Rect) -> Call:
+        image = _pad(_as_rgb(source), self.spec.multiple_px)
+        height, width, channels = image.shape
+        shape = (height * self.spec.scale, width * self.spec.scale, channels)
+        return Call(self.spec.name, {"image": image}, {"result": Output(shape, np.uint8)})
+
+    def result(self, source: Pixels, window: Rect, outputs: Mapping[str, Array]) -> Pixels:
+        scale = self.spec.scale
+        enlarged: Pixels = outputs["result"][: window.height * scale, : window.width * scale]
+        if source.shape[2] == 3:
+            return enlarged
+        if source.shape[2] == 1:
+            return _mean(enlarged)
+        alpha = np.ascontiguousarray(source[:, :, 3])
+        if scale > 1:
+            size = (window.width * scale, window.height * scale)
+            alpha = np.asarray(cv2.resize(alpha, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+        return np.dstack([enlarged, alpha])
+
+
+def _as_rgb(pixels: Pixels) -> Pixels:
+    """(h, w, 3) of gray, RGB or RGBA: a view."""
+    if pixels.shape[2] == 1:
+        return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
+    return pixels[:, :, :3]
+
+
+def _from_rgb(rgb: Pixels, source: Pixels) -> Pixels:
+    """`rgb` in the channels of `source`, whose alpha it keeps."""
+    if source.shape[2] == 3:
+        return rgb
+    return _mean(rgb) if source.shape[2] == 1 else np.dstack([rgb, source[:, :, 3]])
+
+
+def _mean(rgb: Pixels) -> Pixels:
+    """The channels' mean, (h, w, 1), rounded; exact where all three are equal."""
+    total = rgb.sum(axis=2, dtype=np.uint16, keepdims=True)
+    return ((total + 1) // 3).astype(np.uint8)
+
+
+def _pad(pixels: Pixels, multiple: int) -> Pixels:
+    """Padded below and on the right by repeating the edge, so that both sides are multiples of `multiple`."""
+    height, width = pixels.shape[:2]
+    below, right = -height % multiple, -width % multiple
+    return np.pad(pixels, ((0, below), (0, right), (0, 0)), "edge") if below or right else pixels
+
+
+def check_outputs(call: Call, outputs: Mapping[str, NDArray[np.generic]]) -> None:
+    """Whether the answer has the shapes and types that the call expects. Errors: ModelFault."""
+    for name, expected in call.outputs.items():
+        got = outputs.get(name)
+        if got is None or got.shape != expected.shape or got.dtype != expected.dtype:
+            what = "missing" if got is None else f"{got.dtype} {list(got.shape)}"
+            wanted = f"{np.dtype(expected.dtype)} {list(expected.shape)}"
+            raise ModelFault(call.model, f"output {name!r} is {what}, expected {wanted}")

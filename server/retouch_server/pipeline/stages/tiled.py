@@ -1,0 +1,253 @@
+"""A stage that runs a model over the tiles of an image.
+
+    rows in ─▶ buffer ─▶ windows ─▶ model calls (bounded) ─▶ strips ─▶ canvas ─▶ rows out
+
+Two coroutines: one cuts windows and starts calls, the other waits for strips in order and passes their rows on. While one
+strip's last windows are still at the model, the next strip's first ones are already queued there, so that it never idles.
+Memory: O(width × window), whatever the height.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from retouch_server.geometry import Rect, Span
+from retouch_server.imaging.canvas import Canvas, Strip
+from retouch_server.imaging.rows import Band, Pixels, RowBuffer
+from retouch_server.imaging.seam import SeamMeter
+from retouch_server.models.dispatch import Dispatcher
+from retouch_server.pipeline.plan import StagePlan
+from retouch_server.pipeline.stages.channel import RowChannel
+from retouch_server.pipeline.stages.job import Job, check_outputs
+from retouch_server.telemetry.metrics import Metrics
+from retouch_server.tiling import Tile, TileRow
+
+STRIPS = 2
+"""Strips in memory: one is filled while the one before it is finished and handed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageContext:
+    """What a stage needs of the house."""
+
+    dispatcher: Dispatcher
+    executor: Executor
+    metrics: Metrics
+    tiles_in_flight: int
+    on_progress: Callable[["StageReport"], None] = lambda report: None
+
+
+@dataclass(slots=True)
+class StageReport:
+    """What became of a stage; grows while it runs."""
+
+    plan: StagePlan
+    seconds: float = 0.0
+    """From the first window's start to the last one's end."""
+    busy_seconds: float = 0.0
+    """Of these, how long at least one window was at the model."""
+    tiles_run: int = 0
+    tiles_skipped: int = 0
+    tiles_retried: int = 0
+    seam: SeamMeter = field(default_factory=SeamMeter)
+
+    @property
+    def tiles_done(self) -> int:
+        return self.tiles_run + self.tiles_skipped
+
+
+@dataclass(slots=True)
+class _Work:
+    """A strip on its way: its pixels, and the calls that fill it."""
+
+    strip: Strip
+    row: TileRow
+    running: int = 0
+    is_cut: bool = False
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def settle(self) -> None:
+        if self.is_cut and not self.running:
+            self.done.set()
+
+
+@dataclass(slots=True)
+class _BusyClock:
+    """Time during which anything runs, and from the first start to the last end."""
+
+    running: int = 0
+    busy: float = 0.0
+    elapsed: float = 0.0
+    began_s: float | None = None
+    busy_since_s: float = 0.0
+
+    def enter(self, now_s: float) -> None:
+        self.began_s = now_s if self.began_s is None else self.began_s
+        if not self.running:
+            self.busy_since_s = now_s
+        self.running += 1
+
+    def leave(self, now_s: float) -> None:
+        self.running -= 1
+        self.elapsed = now_s - (self.began_s or now_s)
+        if not self.running:
+            self.busy += now_s - self.busy_since_s
+
+
+class TiledStage:
+    """Runs `plan` with `job` on rows of `channels` channels."""
+
+    def __init__(self, plan: StagePlan, job: Job, channels: int, context: StageContext) -> None:
+        self.report = StageReport(plan)
+        self._plan = plan
+        self._job = job
+        self._channels = channels
+        self._context = context
+        self._rows = list(plan.grid)
+        self._canvas = Canvas(plan.spec.scale)
+        self._slots = asyncio.Semaphore(context.tiles_in_flight)
+        self._strips = asyncio.Semaphore(STRIPS)
+        self._busy = _BusyClock()
+
+    async def run(self, source: RowChannel, sink: RowChannel) -> None:
+        """Takes all rows from `source` and passes the finished ones on to `sink`, which it closes.
+
+        Errors: those of the model calls; everything it started has then ended.
+        """
+        strips: asyncio.Queue[_Work] = asyncio.Queue()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._finish(strips, sink))
+            await self._cut(source, strips, group)
+
+    async def _cut(self, source: RowChannel, strips: asyncio.Queue[_Work], group: asyncio.TaskGroup) -> None:
+        """Cuts windows from the rows as they come and starts their calls."""
+        buffer = RowBuffer()
+        bands = aiter(source)
+        for number, row in enumerate(self._rows):
+            while buffer.stop < row.row.window.stop:
+                buffer.append(await anext(bands))
+            await self._strips.acquire()
+            window_rows = buffer.rows(row.row.window)
+            work = self._work(row, window_rows)
+            strips.put_nowait(work)
+            for tile in row.tiles:
+                if tile.index not in self._plan.to_run:
+                    continue
+                await self._slots.acquire()
+                work.running += 1
+                pixels = window_rows[:, tile.column.window.slice]
+                group.create_task(self._run(tile, pixels, work))
+            work.is_cut = True
+            work.settle()
+            buffer.release(row.row.window.stop if number + 1 == len(self._rows) else self._rows[number + 1].row.window.start)
+        async for _ in bands:  # the end of the stream
+            raise AssertionError("rows after the last")
+
+    def _work(self, row: TileRow, window_rows: Pixels) -> _Work:
+        coming = [tile.index for tile in row.tiles if tile.index in self._plan.to_run]
+        background = None
+        if len(coming) < len(row.tiles):
+            background = window_rows[row.row.reach.shifted(-row.row.window.start).slice]
+        strip = Strip(self._plan.grid, row, self._plan.spec.scale, self._channels, coming, background)
+        return _Work(strip, row)
+
+    async def _run(self, tile: Tile, pixels: Pixels, work: _Work) -> None:
+        """One window: call, check, paste."""
+        name, spec = self._plan.name.value, self._plan.spec
+        tiles = self._context.metrics.tiles
+
+        def count_retry() -> None:
+            self.report.tiles_retried += 1
+            tiles.labels(stage=name, model=spec.name, outcome="retried").inc()
+
+        began = time.monotonic()
+        self._busy.enter(began)
+        try:
+            call = self._job.call(pixels, tile.window)
+            async with self._context.dispatcher.infer(call, count_retry) as outputs:
+                self._context.metrics.model_call_seconds.labels(model=spec.name).observe(time.monotonic() - began)
+                check_outputs(call, outputs)
+
+                def paste() -> None:
+                    work.strip.paste(tile, self._job.result(pixels, tile.window, outputs))
+
+                # Shielded: the outputs must stay valid until the thread is done with them.
+                await _join(asyncio.get_running_loop().run_in_executor(self._context.executor, paste))
+        except BaseException:
+            tiles.labels(stage=name, model=spec.name, outcome="failed").inc()
+            raise
+        finally:
+            self._slots.release()
+            self._busy.leave(time.monotonic())
+            self.report.seconds, self.report.busy_seconds = self._busy.elapsed, self._busy.busy
+        self.report.tiles_run += 1
+        tiles.labels(stage=name, model=spec.name, outcome="run").inc()
+        work.running -= 1
+        work.settle()
+
+    async def _finish(self, strips: asyncio.Queue[_Work], sink: RowChannel) -> None:
+        """Joins strips in order and passes on the rows that are final."""
+        loop = asyncio.get_running_loop()
+        name, model = self._plan.name.value, self._plan.spec.name
+        for number, row in enumerate(self._rows):
+            work = await strips.get()
+            await work.done.wait()
+            following = self._rows[number + 1].row.reach.start if number + 1 < len(self._rows) else None
+            bands = await loop.run_in_executor(self._context.executor, self._join, work, following)
+            skipped = sum(tile.index not in self._plan.to_run for tile in row.tiles)
+            self.report.tiles_skipped += skipped
+            if skipped:
+                self._context.metrics.tiles.labels(stage=name, model=model, outcome="skipped").inc(skipped)
+            self._context.on_progress(self.report)
+            del work
+            while bands:
+                await sink.put(bands.pop(0))
+            self._strips.release()
+        await sink.close()
+
+    def _join(self, work: _Work, next_reach_start: int | None) -> list[Band]:
+        """Blends the strip with the one above, and looks at the borders between tiles that ran."""
+        runs = [tile.index in self._plan.to_run for tile in work.row.tiles]
+        columns = self._plan.grid.columns
+        scale = self._plan.spec.scale
+        for left in range(len(columns) - 1):
+            if runs[left] or runs[left + 1]:
+                border = columns[left].core.stop
+                rect = Rect.from_spans(work.strip.row.reach, Span(border - 2, border + 2))
+                if rect.x >= 0 and rect.right <= self._plan.grid.width:
+                    around = work.strip.pixels[:, border * scale - 2 : border * scale + 2]
+                    self.report.seam.add(around, axis=1, weight=self._weight(rect, axis=1))
+        bands = self._canvas.add(work.strip, next_reach_start)
+        if any(runs) and work.strip.row.core.start > 0:
+            self._measure_top(work, bands[0])
+        return bands
+
+    def _measure_top(self, work: _Work, blended: Band) -> None:
+        """The border between this strip and the one above lies in the middle of the rows just blended."""
+        scale = self._plan.spec.scale
+        border = work.strip.row.core.start
+        at = border * scale - blended.y
+        if at < 2 or at + 2 > blended.pixels.shape[0]:
+            return
+        rect = Rect(border - 2, 0, 4, self._plan.grid.width)
+        self.report.seam.add(blended.pixels[at - 2 : at + 2], axis=0, weight=self._weight(rect, axis=0))
+
+    def _weight(self, rect: Rect, axis: int) -> NDArray[np.bool_] | None:
+        """Which pixels along a border count: those that the mask touches; all without a mask (None)."""
+        if self._plan.mask is None:
+            return None
+        return np.repeat(self._plan.mask.window(rect).any(axis=axis), self._plan.spec.scale)
+
+
+async def _join(future: asyncio.Future[None]) -> None:
+    """Waits for work in a thread to its end, also when cancelled."""
+    try:
+        await asyncio.shield(future)
+    except asyncio.CancelledError:
+        await asyncio.wait([future])
+        raise
