@@ -1,0 +1,179 @@
+"""The composition root: builds every adapter, starts them, and takes them down in order."""
+
+import asyncio
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import grpc
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from retouch.v1 import (
+    edit_service_pb2,
+    edit_service_pb2_grpc,
+    mask_service_pb2,
+    mask_service_pb2_grpc,
+    model_service_pb2,
+    model_service_pb2_grpc,
+    precheck_service_pb2,
+    precheck_service_pb2_grpc,
+)
+from retouch_server.config import Settings
+from retouch_server.errors import ModelUnavailable
+from retouch_server.masks.store import MaskStore
+from retouch_server.models.backend import ModelBackend
+from retouch_server.models.catalogue import Catalogue
+from retouch_server.models.dispatch import Dispatcher
+from retouch_server.models.triton import TritonBackend
+from retouch_server.pipeline.admission import Admission, Limits
+from retouch_server.pipeline.edit import Editor
+from retouch_server.pipeline.estimate import Estimator, measure
+from retouch_server.pipeline.findings import Precheck
+from retouch_server.rpc.edit_service import EditServicer
+from retouch_server.rpc.interceptors import ErrorInterceptor, TokenInterceptor
+from retouch_server.rpc.mask_service import MaskService
+from retouch_server.rpc.masks import MaskResolver
+from retouch_server.rpc.model_service import ModelServicer
+from retouch_server.rpc.precheck_service import PrecheckServicer
+from retouch_server.telemetry.http import OperatorServer
+from retouch_server.telemetry.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+# Larger messages than the API's 1 MiB must arrive for the refusal to say so; beyond this gRPC itself refuses.
+RECEIVE_LIMIT_BYTES = 32 << 20
+KEEPALIVE_MS = 20_000
+_DESCRIPTORS = (edit_service_pb2, precheck_service_pb2, mask_service_pb2, model_service_pb2)
+SERVICES = tuple(service.full_name for d in _DESCRIPTORS for service in d.DESCRIPTOR.services_by_name.values())
+
+
+class App:
+    """An orchestrator. `start`, then `drain` and `stop`; `port` and `metrics_port` say where it listens."""
+
+    def __init__(self, settings: Settings, backend: ModelBackend | None = None) -> None:
+        """backend: in place of Triton, for tests."""
+        self.settings = settings
+        self.metrics = Metrics()
+        self.port = 0
+        self._backend = backend
+        self._executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="pixels")
+        self._operator = OperatorServer(self.metrics, self._readiness)
+        self._health = HealthServicer()
+        self._is_draining = False
+        self._has_started = False
+        self.admission = Admission(Limits(settings.budget_px, settings.queue, settings.client_budget_px), self.metrics)
+
+    @property
+    def metrics_port(self) -> int:
+        return self._operator.port
+
+    async def start(self) -> None:
+        """Listens and serves once the models are known. Errors: OSError when a port is taken, ModelUnavailable."""
+        cv2.setNumThreads(1)  # pixel work has its own threads
+        settings = self.settings
+        await self._operator.start(settings.host, settings.metrics_port)
+        use_shared_memory = {"auto": None, "always": True, "never": False}[settings.shared_memory]
+        urls = [url.strip() for url in settings.triton_urls.split(",")]
+        self.backend = self._backend or TritonBackend(urls, use_shared_memory=use_shared_memory, metrics=self.metrics)
+        self.catalogue = Catalogue(self.backend, self.metrics.triton_reachable.set)
+        self._masks = await MaskStore.open(settings.mask_store)
+        dispatcher = Dispatcher(self.backend)
+        precheck = Precheck(self.catalogue, dispatcher)
+        estimator = Estimator()
+        self.editor = Editor(
+            self.catalogue, dispatcher, precheck, estimator, self._executor, self.metrics, settings.tiles_in_flight
+        )
+        await self._await_models()
+        await measure(estimator, self.catalogue, dispatcher)
+        self._refreshing = asyncio.create_task(self.catalogue.keep_fresh())
+        self._server = self._build_server(precheck)
+        self.port = self._listen()
+        await self._server.start()
+        await self._set_serving(health_pb2.HealthCheckResponse.SERVING)
+        self._has_started = True
+        log.info("serving on %s:%d, metrics on port %d", settings.host, self.port, self.metrics_port)
+
+    async def drain(self) -> None:
+        """Says NOT_SERVING, takes nothing new, and returns when the last edit has ended or `drain_s` is over."""
+        self._is_draining = True
+        await self._set_serving(health_pb2.HealthCheckResponse.NOT_SERVING)
+        try:
+            async with asyncio.timeout(self.settings.drain_s):
+                await self.admission.drain()
+        except TimeoutError:
+            log.warning("%d edits were still in flight after %g s", self.admission.in_flight, self.settings.drain_s)
+
+    async def stop(self, grace_s: float = 1.0) -> None:
+        """Ends what still runs and gives everything back."""
+        if self._has_started:
+            await self._server.stop(grace_s)
+            await self.admission.drain()  # handlers may still be cleaning up when the server has stopped
+            self._refreshing.cancel()
+            await asyncio.gather(self._refreshing, return_exceptions=True)
+            await self.backend.close()
+            await self._masks.close()
+        await self._operator.stop()
+        self._executor.shutdown()
+
+    async def _await_models(self) -> None:
+        while True:
+            try:
+                await self.catalogue.refresh()
+                return
+            except ModelUnavailable:
+                log.warning("waiting for the model server at %s", self.settings.triton_urls)
+                await asyncio.sleep(1.0)
+
+    def _build_server(self, precheck: Precheck) -> aio.Server:
+        interceptors: list[aio.ServerInterceptor] = [ErrorInterceptor()]
+        tokens = self.settings.tokens()
+        if tokens:
+            interceptors.append(TokenInterceptor(tokens))
+        server = aio.server(
+            interceptors=interceptors,
+            options=[
+                ("grpc.max_receive_message_length", RECEIVE_LIMIT_BYTES),
+                ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+                ("grpc.keepalive_timeout_ms", KEEPALIVE_MS),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+            ],
+        )
+        masks = MaskResolver(self._masks, self._executor)
+        edit = EditServicer(self.editor, self.admission, masks, self.metrics, self.settings.upload_idle_s)
+        edit_service_pb2_grpc.add_EditServiceServicer_to_server(edit, server)
+        precheck_service_pb2_grpc.add_PrecheckServiceServicer_to_server(PrecheckServicer(self.editor, masks), server)
+        mask_service = MaskService(self._masks, self._executor, precheck.detect_text, self.metrics)
+        mask_service_pb2_grpc.add_MaskServiceServicer_to_server(mask_service, server)
+        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(self.catalogue), server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)  # pyright: ignore[reportUnknownMemberType]
+        reflection.enable_server_reflection([*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME], server)
+        return server
+
+    def _listen(self) -> int:
+        settings = self.settings
+        address = f"{settings.host}:{settings.port}"
+        if not settings.tls_certificate:
+            return self._server.add_insecure_port(address)
+        pair = (Path(settings.tls_key).read_bytes(), Path(settings.tls_certificate).read_bytes())
+        ca = Path(settings.tls_client_ca).read_bytes() if settings.tls_client_ca else None
+        return self._server.add_secure_port(
+            address, grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
+        )
+
+    async def _set_serving(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
+        for service in ("", *SERVICES):
+            await self._health.set(service, status)
+
+    def _readiness(self) -> tuple[bool, list[str]]:
+        reasons: list[str] = []
+        if not self._has_started:
+            reasons.append("starting: the models are not ready yet")
+        elif not self.catalogue.is_reachable:
+            reasons.append("the model server does not answer")
+        if self._is_draining:
+            reasons.append("draining")
+        return not reasons, reasons

@@ -1,0 +1,102 @@
+"""Settings of the server. The only reader of the environment: `RETOUCH_` and the field's name in capitals."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_args
+
+PREFIX = "RETOUCH_"
+
+
+class ConfigError(Exception):
+    """A setting has a value that cannot be used; the message names it and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a server runs. Times in seconds, sizes in pixels."""
+
+    host: str = "0.0.0.0"
+    port: int = 8300
+    metrics_port: int = 8301
+    triton_urls: str = "localhost:8001"
+    """host:port of Triton's gRPC endpoints, separated by commas."""
+    shared_memory: str = "auto"
+    """auto, always or never: whether pixels reach Triton through shared memory."""
+    mask_store: str = "sqlite+aiosqlite:///var/masks.sqlite"
+    """SQLAlchemy URL."""
+    budget_px: int = 400_000_000
+    """Pixels in flight at once; a larger image is admitted alone."""
+    queue: int = 64
+    """Edits that may wait."""
+    client_budget_px: int = 0
+    """Pixels that one client may have in flight; 0: no limit."""
+    tiles_in_flight: int = 4
+    """Windows of one stage of one edit at the models at once."""
+    threads: int = 2
+    """Threads for pixel work."""
+    upload_idle_s: float = 30.0
+    """An upload that pauses for longer is ended."""
+    drain_s: float = 600.0
+    """After SIGTERM: how long edits in flight may take."""
+    tls_certificate: str = ""
+    """PEM file; with tls_key, the server speaks TLS."""
+    tls_key: str = ""
+    tls_client_ca: str = ""
+    """PEM file; when given, clients must show a certificate that it signed."""
+    tokens_file: str = ""
+    """Lines of `client-name token`; when given, callers need one."""
+    log_level: str = "INFO"
+
+    def __post_init__(self) -> None:
+        if self.shared_memory not in ("auto", "always", "never"):
+            raise ConfigError(f"{PREFIX}SHARED_MEMORY={self.shared_memory!r}: choose auto, always or never")
+        if bool(self.tls_certificate) != bool(self.tls_key):
+            raise ConfigError(f"{PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY go together; give both or none")
+        if self.tls_client_ca and not self.tls_certificate:
+            raise ConfigError(f"{PREFIX}TLS_CLIENT_CA needs {PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY")
+        for name in ("budget_px", "tiles_in_flight", "threads", "upload_idle_s", "drain_s"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{PREFIX}{name.upper()}={getattr(self, name)} must be greater than 0")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
+        """Settings from `RETOUCH_…` variables. Errors: ConfigError; a variable that no setting has is one, too."""
+        known = {PREFIX + setting.name.upper(): setting for setting in fields(cls)}
+        values: dict[str, Any] = {}
+        for variable, text in environment.items():
+            if not variable.startswith(PREFIX) or variable in _CLIENT_VARIABLES:
+                continue
+            if variable not in known:
+                raise ConfigError(f"{variable} is not a setting; there are {', '.join(sorted(known))}")
+            setting = known[variable]
+            convert = {str: str, int: int, float: float}[_plain(setting.type)]
+            try:
+                values[setting.name] = convert(text)
+            except ValueError:
+                raise ConfigError(f"{variable}={text!r} is not {_plain(setting.type).__name__}") from None
+        return cls(**values)
+
+    def tokens(self) -> dict[str, str]:
+        """Token → client's name; empty when none is asked for. Errors: ConfigError."""
+        if not self.tokens_file:
+            return {}
+        tokens: dict[str, str] = {}
+        for number, line in enumerate(Path(self.tokens_file).read_text().splitlines(), start=1):
+            words = line.split()
+            if not words or words[0].startswith("#"):
+                continue
+            if len(words) != 2:
+                raise ConfigError(f"{self.tokens_file} line {number}: expected `client-name token`")
+            tokens[words[1]] = words[0]
+        if not tokens:
+            raise ConfigError(f"{self.tokens_file} has no token; nobody could call")
+        return tokens
+
+
+_CLIENT_VARIABLES = (PREFIX + "SERVER", PREFIX + "TOKEN", PREFIX + "MODEL_REPOSITORY")
+
+
+def _plain(annotation: Any) -> type:
+    return annotation if isinstance(annotation, type) else get_args(annotation)[0]

@@ -1,0 +1,1 @@
+"""gRPC: a servicer per service; each converts, delegates, converts back."""

@@ -1,0 +1,248 @@
+"""EditService: one call is one edit."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import cast
+
+import grpc
+from grpc import aio
+
+from retouch.v1 import edit_service_pb2 as pb
+from retouch.v1 import edit_service_pb2_grpc, image_pb2
+from retouch_server.errors import BadSequence, DeadlineTooShort, RetouchError, StaleMask, UploadStalled
+from retouch_server.imaging.assembler import RowAssembler
+from retouch_server.imaging.codec import encode_png
+from retouch_server.imaging.proxy import ProxyBuilder
+from retouch_server.imaging.rows import Band, Pixels
+from retouch_server.pipeline.admission import Admission
+from retouch_server.pipeline.edit import Editor, EditReport, PlannedEdit
+from retouch_server.pipeline.request import MAX_PIXELS_WITHOUT_PROXY, EditRequest
+from retouch_server.pipeline.stages.channel import RowChannel
+from retouch_server.pipeline.stages.tiled import StageReport
+from retouch_server.rpc import convert
+from retouch_server.rpc.interceptors import client_name, first_cause
+from retouch_server.rpc.masks import MaskResolver
+from retouch_server.rpc.status import TABLE, UNKNOWN
+from retouch_server.telemetry.logging import edit_id
+from retouch_server.telemetry.metrics import Metrics
+
+PAYLOAD_BYTES = 960 * 1024
+"""Pixels in one output tile: the message around them stays under 1 MiB."""
+UPLOAD_BANDS = 4
+
+_Context = aio.ServicerContext[pb.EditRequest, pb.EditResponse]
+
+
+@dataclass(slots=True)
+class _Upload:
+    """The client's half of the stream: messages in order, each within the idle time."""
+
+    messages: AsyncIterator[pb.EditRequest]
+    idle_s: float
+    metrics: Metrics
+
+    async def next(self, *, may_idle: bool = False) -> pb.EditRequest | None:
+        """The next message; None when the client has half-closed. Errors: UploadStalled, BadField."""
+        try:
+            async with asyncio.timeout(None if may_idle else self.idle_s):
+                message = await anext(self.messages, None)
+        except TimeoutError:
+            raise UploadStalled(f"no message came for {self.idle_s:g} s; send tiles without long pauses") from None
+        if message is not None:
+            size = message.ByteSize()
+            convert.check_message_size(size)
+            self.metrics.received_bytes.inc(size)
+        return message
+
+    async def open(self) -> pb.OpenEdit:
+        """The first message. Errors: BadSequence when it is not `open`."""
+        message = await self.next()
+        if message is None or message.WhichOneof("message") != "open":
+            what = "the stream ended" if message is None else f"{message.WhichOneof('message') or 'an empty message'} came"
+            raise BadSequence("open", f"{what} first; the first message must be `open`")
+        return message.open
+
+    async def tile(self, *, may_idle: bool = False) -> image_pb2.Tile | None:
+        """The next tile; None at the end. Errors: BadSequence when something else comes."""
+        message = await self.next(may_idle=may_idle)
+        if message is None:
+            return None
+        if message.WhichOneof("message") != "tile":
+            what = message.WhichOneof("message") or "an empty message"
+            raise BadSequence("tile", f"{what} came; after `open` only tiles may follow")
+        return message.tile
+
+
+@dataclass(slots=True)
+class _Download:
+    """The server's half: one message at a time, in order."""
+
+    context: _Context
+    metrics: Metrics
+    began_s: float
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    has_tiles: bool = False
+
+    async def send(self, response: pb.EditResponse) -> None:
+        async with self.lock:
+            await self.context.write(response)
+
+    async def send_band(self, band: Band, encoding: int) -> None:
+        """Sends a band as full-width tiles, each within a message."""
+        rows, width, channels = band.pixels.shape
+        step = max(1, PAYLOAD_BYTES // (width * channels))
+        for first in range(0, rows, step):
+            pixels = band.pixels[first : first + step]
+            if encoding == image_pb2.ENCODING_PNG:
+                data = await asyncio.to_thread(encode_png, pixels)
+            else:
+                data = pixels.tobytes()
+            rect = image_pb2.Rect(y=band.y + first, x=0, height=pixels.shape[0], width=width)
+            tile = image_pb2.Tile(rect=rect, data=data, encoding=image_pb2.Encoding.ValueType(encoding))
+            await self.send(pb.EditResponse(tile=tile))
+            self.metrics.sent_bytes.inc(len(data))
+            if not self.has_tiles:
+                self.has_tiles = True
+                self.metrics.first_tile_seconds.observe(time.monotonic() - self.began_s)
+
+
+class EditServicer(edit_service_pb2_grpc.EditServiceServicer):
+    """Converts, delegates to the editor, converts back."""
+
+    def __init__(
+        self, editor: Editor, admission: Admission, masks: MaskResolver, metrics: Metrics, upload_idle_s: float
+    ) -> None:
+        self._editor = editor
+        self._admission = admission
+        self._masks = masks
+        self._metrics = metrics
+        self._upload_idle_s = upload_idle_s
+
+    async def Edit(  # noqa: N802  # pyright: ignore[reportIncompatibleMethodOverride]  # writes through the context
+        self, request_iterator: AsyncIterator[pb.EditRequest], context: _Context
+    ) -> None:
+        edit_id.set(uuid.uuid4().hex)
+        began_s = time.monotonic()
+        outcome, code = "cancelled", grpc.StatusCode.CANCELLED
+        try:
+            await self._edit(request_iterator, context, began_s)
+            outcome, code = "done", grpc.StatusCode.OK
+        except Exception as group:
+            error = first_cause(group)
+            row = TABLE[type(error)] if isinstance(error, RetouchError) else UNKNOWN
+            outcome = "failed" if row.code in _OURS else "refused"
+            code = row.code
+            if isinstance(error, StaleMask):
+                self._metrics.stale_masks_refused.inc()
+            raise
+        finally:
+            self._metrics.edits.labels(outcome=outcome, code=code.name).inc()
+            self._metrics.edit_seconds.labels(outcome=outcome).observe(time.monotonic() - began_s)
+
+    async def _edit(self, messages: AsyncIterator[pb.EditRequest], context: _Context, began_s: float) -> None:
+        upload = _Upload(messages, self._upload_idle_s, self._metrics)
+        download = _Download(context, self._metrics, began_s)
+        opened = await upload.open()
+        header = convert.parse_header(opened.size, opened.pixel_format, opened.options)
+        encoding = convert.parse_encoding("options.output_encoding", opened.options.output_encoding)
+        async with self._admission.admit(header.pixels, client_name.get()):
+            source = opened.mask if opened.HasField("mask") else None
+            request = await self._masks.resolve(header, source)
+            assembler = RowAssembler(request.height, request.width, request.channels)
+            early: list[Band] = []
+            proxy = convert.parse_proxy(opened.proxy, request) if opened.HasField("proxy") else None
+            if proxy is None and request.mask is not None and request.pixels <= MAX_PIXELS_WITHOUT_PROXY:
+                early = [band async for band in _bands(upload, assembler)]
+                proxy = _proxy_of(request, early)
+            planned = await self._editor.plan(request, proxy)
+            remaining_s = cast(float | None, context.time_remaining())  # None without a deadline, whatever the stubs say
+            if remaining_s is not None and planned.total_s > remaining_s:
+                raise DeadlineTooShort(remaining_s, planned.total_s)
+            await download.send(pb.EditResponse(accepted=_accepted(planned)))
+            accepted_s = time.monotonic()
+            report = await self._run(planned, upload, assembler, early, download, encoding)
+            seconds = time.monotonic() - accepted_s
+            if planned.total_s:
+                self._metrics.estimate_ratio.observe(planned.total_s / seconds)
+            await download.send(pb.EditResponse(done=convert.to_done(planned, report, seconds)))
+
+    async def _run(
+        self,
+        planned: PlannedEdit,
+        upload: _Upload,
+        assembler: RowAssembler,
+        early: list[Band],
+        download: _Download,
+        encoding: int,
+    ) -> EditReport:
+        """Upload, stages and download at once; the first to fail ends the others."""
+        source, sink = RowChannel(UPLOAD_BANDS), RowChannel(1)
+        progress: asyncio.Queue[StageReport | None] = asyncio.Queue()
+
+        async def receive() -> None:
+            while early:
+                await source.put(early.pop(0))
+            if not assembler.is_complete:
+                async for band in _bands(upload, assembler):
+                    await source.put(band)
+            await source.close()
+            while (tile := await upload.tile(may_idle=True)) is not None:  # the client should only half-close now
+                assembler.check(convert.parse_rect(tile.rect))
+
+        async def report_progress() -> None:
+            while (report := await progress.get()) is not None:
+                await download.send(pb.EditResponse(progress=convert.to_progress(report)))
+
+        async def deliver() -> None:
+            async for band in sink:
+                await download.send_band(band, encoding)
+            progress.put_nowait(None)
+
+        async with asyncio.TaskGroup() as group:
+            receiving = group.create_task(receive())
+            reporting = group.create_task(report_progress())
+            delivering = group.create_task(deliver())
+            report = await self._editor.run(planned, source, sink, progress.put_nowait)
+            await delivering
+            await reporting
+            receiving.cancel()  # everything was delivered: a client that has not half-closed is not waited for
+        return report
+
+
+_OURS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE)
+
+
+async def _bands(upload: _Upload, assembler: RowAssembler) -> AsyncIterator[Band]:
+    """Rows as they complete, until the image is whole. Errors: BadField, BadSequence, UploadStalled."""
+    channels = assembler.channels
+    while not assembler.is_complete:
+        tile = await upload.tile()
+        if tile is None:
+            assembler.finish()
+            return
+        rect = convert.parse_rect(tile.rect)
+        assembler.check(rect)  # before the pixels are decoded
+        for band in assembler.add(rect, convert.parse_tile_pixels(tile, channels)):
+            yield band
+
+
+def _proxy_of(request: EditRequest, bands: list[Band]) -> Pixels:
+    builder = ProxyBuilder(request.height, request.width)
+    for band in bands:
+        builder.add(band.pixels)
+    return builder.finish()
+
+
+def _accepted(planned: PlannedEdit) -> pb.Accepted:
+    mask = planned.request.mask
+    return pb.Accepted(
+        edit_id=edit_id.get(),
+        findings=convert.to_findings(planned.findings, planned.plan),
+        plan=convert.to_plan(planned),
+        estimate=convert.to_estimate(planned),
+        mask_digest=mask.digest if mask else "",
+        mask_version=planned.request.mask_version,
+    )
