@@ -7,21 +7,7 @@ from pathlib import Path
 
 import cv2
 import grpc
-from grpc import aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
-from grpc_reflection.v1alpha import reflection
 
-from retouch.v1 import (
-    edit_service_pb2,
-    edit_service_pb2_grpc,
-    mask_service_pb2,
-    mask_service_pb2_grpc,
-    model_service_pb2,
-    model_service_pb2_grpc,
-    precheck_service_pb2,
-    precheck_service_pb2_grpc,
-)
 from retouch_server.config import Settings
 from retouch_server.errors import ModelUnavailable
 from retouch_server.masks.store import MaskStore
@@ -34,21 +20,15 @@ from retouch_server.pipeline.edit import Editor
 from retouch_server.pipeline.estimate import Estimator, measure
 from retouch_server.pipeline.findings import Precheck
 from retouch_server.rpc.edit_service import EditServicer
-from retouch_server.rpc.interceptors import ErrorInterceptor, TokenInterceptor
 from retouch_server.rpc.mask_service import MaskService
 from retouch_server.rpc.masks import MaskResolver
 from retouch_server.rpc.model_service import ModelServicer
 from retouch_server.rpc.precheck_service import PrecheckServicer
+from retouch_server.rpc.server import Server
 from retouch_server.telemetry.http import OperatorServer
 from retouch_server.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
-
-# Larger messages than the API's 1 MiB must arrive for the refusal to say so; beyond this gRPC itself refuses.
-RECEIVE_LIMIT_BYTES = 32 << 20
-KEEPALIVE_MS = 20_000
-_DESCRIPTORS = (edit_service_pb2, precheck_service_pb2, mask_service_pb2, model_service_pb2)
-SERVICES = tuple(service.full_name for d in _DESCRIPTORS for service in d.DESCRIPTOR.services_by_name.values())
 
 
 class App:
@@ -62,7 +42,6 @@ class App:
         self._backend = backend
         self._executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="pixels")
         self._operator = OperatorServer(self.metrics, self._readiness)
-        self._health = HealthServicer()
         self._is_draining = False
         self._has_started = False
         self.admission = Admission(Limits(settings.budget_px, settings.queue, settings.client_budget_px), self.metrics)
@@ -90,17 +69,24 @@ class App:
         await self._await_models()
         await measure(estimator, self.catalogue, dispatcher)
         self._refreshing = asyncio.create_task(self.catalogue.keep_fresh())
-        self._server = self._build_server(precheck)
-        self.port = self._listen()
-        await self._server.start()
-        await self._set_serving(health_pb2.HealthCheckResponse.SERVING)
+        masks = MaskResolver(self._masks, self._executor)
+        self._server = Server(
+            edit=EditServicer(self.editor, self.admission, masks, self.metrics, settings.upload_idle_s),
+            precheck=PrecheckServicer(self.editor, masks),
+            mask=MaskService(self._masks, self._executor, precheck.detect_text, self.metrics),
+            model=ModelServicer(self.catalogue),
+            tokens=settings.tokens(),
+        )
+        self.port = await self._server.start(settings.host, settings.port, _tls(settings))
+        await self._server.set_serving(True)
         self._has_started = True
         log.info("serving on %s:%d, metrics on port %d", settings.host, self.port, self.metrics_port)
 
     async def drain(self) -> None:
         """Says NOT_SERVING, takes nothing new, and returns when the last edit has ended or `drain_s` is over."""
         self._is_draining = True
-        await self._set_serving(health_pb2.HealthCheckResponse.NOT_SERVING)
+        if self._has_started:
+            await self._server.set_serving(False)
         try:
             async with asyncio.timeout(self.settings.drain_s):
                 await self.admission.drain()
@@ -128,46 +114,6 @@ class App:
                 log.warning("waiting for the model server at %s", self.settings.triton_urls)
                 await asyncio.sleep(1.0)
 
-    def _build_server(self, precheck: Precheck) -> aio.Server:
-        interceptors: list[aio.ServerInterceptor] = [ErrorInterceptor()]
-        tokens = self.settings.tokens()
-        if tokens:
-            interceptors.append(TokenInterceptor(tokens))
-        server = aio.server(
-            interceptors=interceptors,
-            options=[
-                ("grpc.max_receive_message_length", RECEIVE_LIMIT_BYTES),
-                ("grpc.keepalive_time_ms", KEEPALIVE_MS),
-                ("grpc.keepalive_timeout_ms", KEEPALIVE_MS),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
-            ],
-        )
-        masks = MaskResolver(self._masks, self._executor)
-        edit = EditServicer(self.editor, self.admission, masks, self.metrics, self.settings.upload_idle_s)
-        edit_service_pb2_grpc.add_EditServiceServicer_to_server(edit, server)
-        precheck_service_pb2_grpc.add_PrecheckServiceServicer_to_server(PrecheckServicer(self.editor, masks), server)
-        mask_service = MaskService(self._masks, self._executor, precheck.detect_text, self.metrics)
-        mask_service_pb2_grpc.add_MaskServiceServicer_to_server(mask_service, server)
-        model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelServicer(self.catalogue), server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)  # pyright: ignore[reportUnknownMemberType]
-        reflection.enable_server_reflection([*SERVICES, "grpc.health.v1.Health", reflection.SERVICE_NAME], server)
-        return server
-
-    def _listen(self) -> int:
-        settings = self.settings
-        address = f"{settings.host}:{settings.port}"
-        if not settings.tls_certificate:
-            return self._server.add_insecure_port(address)
-        pair = (Path(settings.tls_key).read_bytes(), Path(settings.tls_certificate).read_bytes())
-        ca = Path(settings.tls_client_ca).read_bytes() if settings.tls_client_ca else None
-        return self._server.add_secure_port(
-            address, grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)
-        )
-
-    async def _set_serving(self, status: health_pb2.HealthCheckResponse.ServingStatus) -> None:
-        for service in ("", *SERVICES):
-            await self._health.set(service, status)
-
     def _readiness(self) -> tuple[bool, list[str]]:
         reasons: list[str] = []
         if not self._has_started:
@@ -177,3 +123,12 @@ class App:
         if self._is_draining:
             reasons.append("draining")
         return not reasons, reasons
+
+
+def _tls(settings: Settings) -> grpc.ServerCredentials | None:
+    """TLS, with client certificates where a CA for them is given; None: plain text."""
+    if not settings.tls_certificate:
+        return None
+    pair = (Path(settings.tls_key).read_bytes(), Path(settings.tls_certificate).read_bytes())
+    ca = Path(settings.tls_client_ca).read_bytes() if settings.tls_client_ca else None
+    return grpc.ssl_server_credentials([pair], ca, require_client_auth=ca is not None)

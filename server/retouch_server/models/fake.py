@@ -14,8 +14,8 @@ Function = Callable[[Mapping[str, Array]], Mapping[str, Array]]
 class FakeBackend:
     """Runs `models` (name → spec and function) in this process.
 
-    `faults` are raised by the next calls, one each (None: that call goes well); `calls` records each call's model. `gate`, where
-    given, is awaited before each answer, so that a test decides which call ends when.
+    `faults` are raised by the next calls, one each (None: that call goes well); `calls` records each call's model.
+    `gate`, where given, is awaited before each answer, so that a test decides which call ends when.
     """
 
     def __init__(

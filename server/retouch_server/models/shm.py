@@ -1,5 +1,6 @@
 """Shared memory between the orchestrator and a Triton on the same host."""
 
+import contextlib
 import secrets
 from multiprocessing.shared_memory import SharedMemory
 
@@ -32,11 +33,8 @@ class Region:
     def destroy(self) -> None:
         """Unlinks it; the memory goes once nobody maps it."""
         self.memory.unlink()
-        try:
+        with contextlib.suppress(BufferError):  # a view of an abandoned call is still alive; the mapping goes with it
             self.memory.close()
-        except BufferError:
-            # A view of an abandoned call is still alive; the mapping goes with it.
-            pass
 
 
 class Arena:

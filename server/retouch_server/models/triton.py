@@ -314,7 +314,7 @@ class TritonBackend:
     ) -> ModelUnavailable | ModelFault:
         message = str(error.message() or "")
         status = str(cast(Any, error).status())
-        log.warning("model %s on triton %s: %s %s", call.model, endpoint.url, str(error.status()), message)
+        log.warning("model %s on triton %s: %s %s", call.model, endpoint.url, status, message)
         if status == "StatusCode.UNAVAILABLE" or "shared memory region" in message.lower():
             # It may have been restarted, here or elsewhere: ask again what it knows.
             if region is not None:

@@ -108,8 +108,8 @@ class Precheck:
         """Text and texture score of one region, from the proxy around it."""
         height, width = proxy.shape[:2]
         judged = (regions.labels == label).astype(np.uint8) * 255
-        mask = cv2.resize(judged, (width, height), interpolation=cv2.INTER_AREA)
-        mask = np.where(mask > 0, 255, 0).astype(np.uint8)[:, :, None]
+        mask = np.asarray(cv2.resize(judged, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+        mask = np.where(mask > 0, np.uint8(255), np.uint8(0))[:, :, None]
         call = Call(model, {"image": proxy, "mask": mask}, {"scores": Output((2,), np.float32)})
         async with self._dispatcher.infer(call) as outputs:
             scores = outputs["scores"].copy()

@@ -43,7 +43,7 @@ class Fill:
 
     def result(self, source: Pixels, window: Rect, outputs: Mapping[str, Array]) -> Pixels:
         mask = self.mask.window(window)
-        rows, columns = mask.any(axis=1).nonzero()[0], mask.any(axis=0).nonzero()[0]
+        rows, columns = np.flatnonzero(mask.max(axis=1)), np.flatnonzero(mask.max(axis=0))
         touched = source.copy()
         if rows.size:
             box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
