@@ -1,0 +1,104 @@
+"""A whole service on this machine: Triton under supervision, and an orchestrator in front of it."""
+
+import asyncio
+import signal
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from retouch_server.app import App
+from retouch_server.config import Settings
+from retouch_server.local.launch import LocalTritonSettings
+from retouch_server.local.repository import assemble, default_source
+from retouch_server.local.triton import LocalTriton
+
+
+@dataclass(frozen=True, slots=True)
+class LocalSettings:
+    """Where a local service listens and keeps its state. Port 0: a free one. No model_repositories: the product's."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    metrics_port: int = 0
+    state_dir: Path = Path("var")
+    model_repositories: tuple[Path, ...] = ()
+    server: Mapping[str, object] = field(default_factory=dict[str, object])
+    """Further fields of the orchestrator's Settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalService:
+    """A service that runs."""
+
+    app: App
+    triton: LocalTriton
+
+    @property
+    def target(self) -> str:
+        """host:port for clients."""
+        return f"{self.app.settings.host}:{self.app.port}"
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """What serves where, by name."""
+        return {
+            "grpc": self.target,
+            "metrics": f"http://{self.app.settings.host}:{self.app.metrics_port}/metrics",
+            "ready": f"http://{self.app.settings.host}:{self.app.metrics_port}/readyz",
+            "triton": self.triton.http_url,
+            "triton metrics": self.triton.metrics_url,
+            "triton log": str(self.triton.log_path),
+        }
+
+
+@asynccontextmanager
+async def local_service(settings: LocalSettings) -> AsyncGenerator[LocalService]:
+    """A service that is ready; drained and taken down, with all that it started, on the way out.
+
+    Errors: MissingError, RepositoryError, ModelLoadError, LocalTritonError with what to do; OSError when a port is taken.
+    """
+    repository = settings.state_dir / "models"
+    sources = settings.model_repositories or (default_source(),)
+    await asyncio.to_thread(assemble, sources, repository)
+    triton = LocalTriton(LocalTritonSettings(repository=repository, state_dir=settings.state_dir / "triton"))
+    async with triton:
+        values: dict[str, object] = {
+            "host": settings.host,
+            "port": settings.port,
+            "metrics_port": settings.metrics_port,
+            "triton_urls": triton.grpc_url,
+            "mask_store": f"sqlite+aiosqlite:///{settings.state_dir / 'masks.sqlite'}",
+            **settings.server,
+        }
+        app = App(Settings(**values))  # pyright: ignore[reportArgumentType]  # checked by Settings itself
+        try:
+            await app.start()
+            yield LocalService(app, triton)
+            await app.drain()
+        finally:
+            await app.stop()
+
+
+def run(
+    *,
+    host: str,
+    port: int,
+    metrics_port: int,
+    state_dir: Path,
+    model_repositories: list[Path],
+    on_ready: Callable[[Mapping[str, str]], None],
+) -> int:
+    """Serves until SIGINT or SIGTERM, then drains; `on_ready` gets the addresses. Returns the exit code. Errors: as above."""
+    settings = LocalSettings(host, port, metrics_port, state_dir, tuple(model_repositories))
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with local_service(settings) as service:
+            on_ready(service.urls)
+            await stop.wait()
+
+    asyncio.run(serve())
+    return 0
