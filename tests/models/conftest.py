@@ -1,0 +1,51 @@
+"""The models' algorithm files, imported by path as Triton's stub imports them: with their version folder on sys.path."""
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2] / "model_repository"
+
+
+def load(model: str, module: str) -> ModuleType:
+    """`<model>/1/<module>.py`, with its neighbours importable."""
+    folder = REPOSITORY / model / "1"
+    spec = importlib.util.spec_from_file_location(module, folder / f"{module}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[module] = loaded  # dataclasses look their module up
+    sys.path.insert(0, str(folder))
+    try:
+        spec.loader.exec_module(loaded)
+    finally:
+        sys.path.remove(str(folder))
+    return loaded
+
+
+@pytest.fixture(scope="session")
+def exemplar() -> ModuleType:
+    return load("inpaint_classical", "exemplar")
+
+
+@pytest.fixture(scope="session")
+def strokes() -> ModuleType:
+    return load("text_removal", "strokes")
+
+
+@pytest.fixture(scope="session")
+def removal(strokes: ModuleType) -> ModuleType:
+    return load("text_removal", "removal")
+
+
+@pytest.fixture(scope="session")
+def detector() -> ModuleType:
+    return load("text_detect", "detector")
+
+
+@pytest.fixture(scope="session")
+def precheck() -> ModuleType:
+    return load("precheck", "scores")

@@ -1,0 +1,47 @@
+"""What stands in the four models' configurations and beside them."""
+
+import re
+from types import ModuleType
+
+import pytest
+
+from tests.models.conftest import REPOSITORY
+
+MODELS = {"precheck": "precheck", "text_detect": "text_detect", "text_removal": "text_removal", "inpaint_classical": "inpaint"}
+KEYS = {"kind", "method", "window_px", "halo_px", "receptive_field_px", "multiple_px", "scale", "deterministic"} | {
+    "takes_prompt"
+}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_planner_finds_every_parameter(model: str) -> None:
+    config = (REPOSITORY / model / "config.pbtxt").read_text()
+    pattern = r'parameters \{ key: "retouch\.(\w+)" value \{ string_value: "([^"]*)" \} \}'
+    parameters = dict(re.findall(pattern, config))
+    assert set(parameters) == KEYS
+    assert parameters["kind"] == MODELS[model]
+    assert f'name: "{model}"' in config
+    assert 'backend: "python"' in config
+    assert int(parameters["window_px"]) > 2 * int(parameters["halo_px"])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_has_a_card(model: str) -> None:
+    card = (REPOSITORY / model / "README.md").read_text()
+    for heading in ("## Inputs and outputs", "## Figures", "## Known failures", "## Licence"):
+        assert heading in card
+
+
+def test_the_file_that_talks_to_triton_is_the_same_everywhere() -> None:
+    assert len({(REPOSITORY / model / "1" / "wire.py").read_bytes() for model in MODELS}) == 1
+
+
+def test_the_files_share_no_module_name_but_that_one() -> None:
+    names = [path.stem for model in MODELS for path in (REPOSITORY / model / "1").glob("*.py")]
+    assert {name for name in names if names.count(name) > 1} == {"wire", "model"}
+
+
+def test_models_import_nothing_of_the_checkout(exemplar: ModuleType, removal: ModuleType) -> None:
+    for model in MODELS:
+        for path in (REPOSITORY / model / "1").glob("*.py"):
+            assert "retouch_server" not in path.read_text(), path
