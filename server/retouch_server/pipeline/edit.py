@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from retouch_server.errors import ModelFault, ModelUnavailable
 from retouch_server.imaging.mask import Mask
 from retouch_server.imaging.proxy import ProxyBuilder
 from retouch_server.imaging.rows import Pixels
@@ -54,6 +55,7 @@ class EditReport:
 
     stages: list[StageReport] = field(default_factory=list[StageReport])
     residual_text_score: float | None = None
+    warnings: list[str] = field(default_factory=list[str])
 
     @property
     def seam_score(self) -> float:
@@ -116,7 +118,11 @@ class Editor:
         for stage in report.stages:
             self._record(stage)
         if tap is not None:
-            report.residual_text_score = await self._residual_text(planned, tap.builder.finish())
+            try:
+                report.residual_text_score = await self._residual_text(planned, tap.builder.finish())
+            except (ModelUnavailable, ModelFault) as error:
+                # The picture is done; that nobody looked at it again is worth a word, not a failure.
+                report.warnings.append(f"the text left in the result was not measured: {error}")
         return report
 
     def _record(self, report: StageReport) -> None:

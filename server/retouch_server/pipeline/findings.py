@@ -20,6 +20,12 @@ TEXT_DOMINATED = 0.35
 FINE_TEXTURE = 0.5
 DETECTED = 0.3
 """Probability from which the detector's map counts as text: the threshold that PP-OCR ships with."""
+LEAST_CORE_PX = 4
+LEAST_MASKED = 0.3
+"""Share of a line's core that must lie under the mask for the line to count."""
+MOST_THICK = 0.18
+"""Thickness of a line's core, as a share of the proxy's longer side, that no line reaches: letters of 300 px on a proxy of
+960 px reach 0.14."""
 JUDGED_REGIONS = 16
 """The largest regions are judged by the precheck model; the others by text detection alone and as fine texture."""
 
@@ -32,6 +38,8 @@ class RegionFinding:
     area_px: int
     text_score: float
     texture_score: float
+    is_judged: bool = True
+    """False when there was no proxy to look at; the scores then are the cautious ones."""
 
     @property
     def has_text(self) -> bool:
@@ -67,7 +75,9 @@ class Findings:
 
 def unjudged(regions: RegionMap) -> Findings:
     """Without a proxy: every region is treated as if it had text and fine texture."""
-    found = [RegionFinding(b, area, 1.0, 1.0) for b, area in zip(regions.bounds, regions.areas_px, strict=True)]
+    found = [
+        RegionFinding(b, area, 1.0, 1.0, is_judged=False) for b, area in zip(regions.bounds, regions.areas_px, strict=True)
+    ]
     return Findings(regions, tuple(found), judged=False)
 
 
@@ -98,11 +108,14 @@ class Precheck:
         return Findings(regions, tuple(found), text=text)
 
     async def detect_text(self, image: Pixels) -> NDArray[np.uint8]:
-        """Probability × 255 of text at each pixel of `image` (h, w, 3), (h, w) uint8. Errors: ModelNotServed."""
+        """Probability × 255 of text at each pixel of `image` (h, w, 3), (h, w) uint8, without what cannot be text.
+
+        Errors: ModelNotServed.
+        """
         spec = self._catalogue.require(Kind.TEXT_DETECT)
         call = Call(spec.name, {"image": image}, {"result": Output((*image.shape[:2], 1), np.uint8)})
         async with self._dispatcher.infer(call) as outputs:
-            return outputs["result"][:, :, 0].copy()
+            return without_slabs(outputs["result"][:, :, 0])
 
     async def _scores(self, model: str, proxy: Pixels, regions: RegionMap, label: int) -> tuple[float, float]:
         """Text and texture score of one region, from the proxy around it."""
@@ -133,20 +146,35 @@ def text_cells(probability: NDArray[np.uint8], regions: RegionMap) -> NDArray[np
     """Share of each cell of the regions' grid that lies on text, from the detector's map of the proxy.
 
     The detector (DB, Liao et al. 2020) marks the shrunken core of each line: grown by half its height it covers the letters.
+    Overlay text that somebody masked lies under the mask: a core that mostly lies elsewhere does not count.
     """
     core = (probability >= round(DETECTED * 255)).astype(np.uint8)
+    height, width = core.shape
+    masked = cv2.resize((regions.coverage > 0).astype(np.float32), (width, height), interpolation=cv2.INTER_NEAREST)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(core, connectivity=8)
     grown = np.zeros_like(core)
     for label in range(1, count):
-        x, y, width, height, area = (int(value) for value in stats[label])
-        if area < 4:
+        x, y, w, h, area = (int(value) for value in stats[label])
+        if area < LEAST_CORE_PX:
             continue
-        margin = max(1, round(min(width, height) * 0.6))
-        top, left = max(0, y - margin), max(0, x - margin)
-        part = (labels[top : y + height + margin, left : x + width + margin] == label).astype(np.uint8)
-        kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * margin + 1, 2 * margin + 1))
-        inside = grown[top : y + height + margin, left : x + width + margin]
-        np.maximum(inside, cv2.dilate(part, kernel), out=inside)
+        margin = max(1, round(min(w, h) * 0.6))
+        near = slice(max(0, y - margin), y + h + margin), slice(max(0, x - margin), x + w + margin)
+        part = labels[near] == label
+        if float(masked[near][part].mean()) >= LEAST_MASKED:
+            kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (2 * margin + 1, 2 * margin + 1))
+            np.maximum(grown[near], cv2.dilate(part.astype(np.uint8), kernel), out=grown[near])
     rows, columns = regions.labels.shape
     cells = cv2.resize(grown.astype(np.float32), (columns, rows), interpolation=cv2.INTER_AREA)
     return np.asarray(cells, np.float64)
+
+
+def without_slabs(probability: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The detector's map, (h, w), with 0 where what it marks is thicker than a line of text can be.
+
+    On pictures without text the detector now and then takes a sky or a wall for a line.
+    """
+    core = (probability >= round(DETECTED * 255)).astype(np.uint8)
+    _, labels = cv2.connectedComponents(core, connectivity=8)
+    depth = cv2.distanceTransform(core, cv2.DIST_L2, 3)
+    too_thick = np.unique(labels[2 * depth > MOST_THICK * max(probability.shape)])
+    return np.where(np.isin(labels, too_thick) & (core > 0), np.uint8(0), probability)

@@ -73,7 +73,9 @@ def route(region: RegionFinding, options: Options) -> Route:
     """What the options and the findings make of one region."""
     removes_text = options.text_removal == TextRemoval.ALWAYS or (options.text_removal == TextRemoval.AUTO and region.has_text)
     # Asked for by name, inpainting is done everywhere; left to us, it spares what text removal takes care of.
-    inpaints = options.inpaint != Inpaint.NONE and (options.inpaint != Inpaint.AUTO or not (removes_text and region.has_text))
+    inpaints = options.inpaint != Inpaint.NONE and (
+        options.inpaint != Inpaint.AUTO or not (removes_text and region.has_text and region.is_judged)
+    )
     if removes_text:
         return Route.TEXT_REMOVAL_THEN_INPAINT if inpaints else Route.TEXT_REMOVAL
     return Route.INPAINT if inpaints else Route.SKIP
@@ -160,9 +162,9 @@ def _upscale(request: EditRequest, catalogue: Catalogue) -> StagePlan | str:
 
 
 def _masked(name: StageName, spec: ModelSpec, request: EditRequest, mask: StageMask, reason: str) -> StagePlan:
-    """A stage on the windows that its mask touches."""
+    """A stage on the tiles that its mask touches, within what they contribute: a window's rim is only context."""
     grid = _grid(spec, request)
-    to_run = frozenset(tile.index for row in grid for tile in row.tiles if mask.any(tile.window))
+    to_run = frozenset(tile.index for row in grid for tile in row.tiles if mask.any(tile.reach))
     return StagePlan(name, spec, grid, to_run, mask, reason)
 
 

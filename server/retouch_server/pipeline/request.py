@@ -9,6 +9,7 @@ from retouch_server.imaging.mask import Mask
 MAX_SIDE_PX = 65_535
 MAX_PIXELS = 1_100_000_000
 MAX_PROMPT = 1000
+MAX_NAME = 200
 MAX_PIXELS_WITHOUT_PROXY = 4_000_000
 SCALES = (1, 2, 4)
 
@@ -58,6 +59,10 @@ class Options:
             raise BadField("options.scale", f"{self.scale} is not possible; choose one of {', '.join(map(str, SCALES))}")
         if len(self.prompt) > MAX_PROMPT:
             raise BadField("options.prompt", f"{len(self.prompt)} characters are too many; use at most {MAX_PROMPT}")
+        if len(self.upscaler) > MAX_NAME:
+            raise BadField(
+                "options.upscaler", f"{len(self.upscaler)} characters are too many for a name; use at most {MAX_NAME}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,7 @@ from typing import Protocol
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from retouch_server.errors import ModelFault
 from retouch_server.geometry import Rect
 from retouch_server.imaging.blend import composite
 from retouch_server.imaging.rows import Pixels
@@ -103,13 +101,3 @@ def _pad(pixels: Pixels, multiple: int) -> Pixels:
     height, width = pixels.shape[:2]
     below, right = -height % multiple, -width % multiple
     return np.pad(pixels, ((0, below), (0, right), (0, 0)), "edge") if below or right else pixels
-
-
-def check_outputs(call: Call, outputs: Mapping[str, NDArray[np.generic]]) -> None:
-    """Whether the answer has the shapes and types that the call expects. Errors: ModelFault."""
-    for name, expected in call.outputs.items():
-        got = outputs.get(name)
-        if got is None or got.shape != expected.shape or got.dtype != expected.dtype:
-            what = "missing" if got is None else f"{got.dtype} {list(got.shape)}"
-            wanted = f"{np.dtype(expected.dtype)} {list(expected.shape)}"
-            raise ModelFault(call.model, f"output {name!r} is {what}, expected {wanted}")

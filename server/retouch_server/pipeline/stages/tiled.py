@@ -23,7 +23,7 @@ from retouch_server.imaging.seam import SeamMeter
 from retouch_server.models.dispatch import Dispatcher
 from retouch_server.pipeline.plan import StagePlan
 from retouch_server.pipeline.stages.channel import RowChannel
-from retouch_server.pipeline.stages.job import Job, check_outputs
+from retouch_server.pipeline.stages.job import Job
 from retouch_server.telemetry.metrics import Metrics
 from retouch_server.tiling import Tile, TileRow
 
@@ -171,14 +171,13 @@ class TiledStage:
             call = self._job.call(pixels, tile.window)
             async with self._context.dispatcher.infer(call, count_retry) as outputs:
                 self._context.metrics.model_call_seconds.labels(model=spec.name).observe(time.monotonic() - began)
-                check_outputs(call, outputs)
 
                 def paste() -> None:
                     work.strip.paste(tile, self._job.result(pixels, tile.window, outputs))
 
                 # Shielded: the outputs must stay valid until the thread is done with them.
                 await _join(asyncio.get_running_loop().run_in_executor(self._context.executor, paste))
-        except BaseException:
+        except Exception:  # not a cancellation: that is nobody's fault
             tiles.labels(stage=name, model=spec.name, outcome="failed").inc()
             raise
         finally:
