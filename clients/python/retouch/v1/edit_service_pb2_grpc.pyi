@@ -48,9 +48,10 @@ class EditServiceStub:
                                                  ←  tile{1930,0 70x3000}
                                                  ←  done{seconds, tiles, seam score, mask digest, …}
 
-    Input tiles partition the image. They may have any size, but rows must complete from top to bottom: a tile may start at
-    most 4096 rows below the first row that is still incomplete. The same pixels give the same result whatever the tiling.
-    Output tiles partition the result, come top to bottom, and are full-width.
+    Input tiles partition the image. They may have any size, but rows must complete from top to bottom: a tile may reach at
+    most 1024 rows below the first row that is still incomplete. The same pixels give the same result whatever the tiling.
+    Output tiles partition the result, come top to bottom, and are full-width; a row that is too much for a message comes in
+    pieces from left to right.
     Every pixel outside the mask is byte-identical to the input at scale 1.
 
     Wait for `accepted` before streaming many tiles: a refusal then costs one message. Cancelling the call stops the work
@@ -95,9 +96,10 @@ class EditServiceAsyncStub(EditServiceStub):
                                                  ←  tile{1930,0 70x3000}
                                                  ←  done{seconds, tiles, seam score, mask digest, …}
 
-    Input tiles partition the image. They may have any size, but rows must complete from top to bottom: a tile may start at
-    most 4096 rows below the first row that is still incomplete. The same pixels give the same result whatever the tiling.
-    Output tiles partition the result, come top to bottom, and are full-width.
+    Input tiles partition the image. They may have any size, but rows must complete from top to bottom: a tile may reach at
+    most 1024 rows below the first row that is still incomplete. The same pixels give the same result whatever the tiling.
+    Output tiles partition the result, come top to bottom, and are full-width; a row that is too much for a message comes in
+    pieces from left to right.
     Every pixel outside the mask is byte-identical to the input at scale 1.
 
     Wait for `accepted` before streaming many tiles: a refusal then costs one message. Cancelling the call stops the work
@@ -145,9 +147,10 @@ class EditServiceServicer(metaclass=_abc_1.ABCMeta):
                                                      ←  tile{1930,0 70x3000}
                                                      ←  done{seconds, tiles, seam score, mask digest, …}
 
-        Input tiles partition the image. They may have any size, but rows must complete from top to bottom: a tile may start at
-        most 4096 rows below the first row that is still incomplete. The same pixels give the same result whatever the tiling.
-        Output tiles partition the result, come top to bottom, and are full-width.
+        Input tiles partition the image. They may have any size, but rows must complete from top to bottom: a tile may reach at
+        most 1024 rows below the first row that is still incomplete. The same pixels give the same result whatever the tiling.
+        Output tiles partition the result, come top to bottom, and are full-width; a row that is too much for a message comes in
+        pieces from left to right.
         Every pixel outside the mask is byte-identical to the input at scale 1.
 
         Wait for `accepted` before streaming many tiles: a refusal then costs one message. Cancelling the call stops the work

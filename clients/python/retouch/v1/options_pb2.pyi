@@ -133,8 +133,8 @@ class EditOptions(_message.Message):
     criticality: Global___Criticality.ValueType
     """Default STANDARD."""
     upscaler: _builtins.str
-    """The name of a served upscale model of the asked scale; empty lets the criticality decide. A creative upscaler is refused
-    for COMMERCE with PERMISSION_DENIED (UPSCALER_NOT_ALLOWED).
+    """The name of a served upscale model of the asked scale (at most 200 characters); empty lets the criticality decide. A
+    creative upscaler is refused for COMMERCE with PERMISSION_DENIED (UPSCALER_NOT_ALLOWED).
     """
     seed: _builtins.int
     """Seed of the models that draw random numbers. The same request with the same seed gives the same bytes."""

@@ -1,0 +1,47 @@
+"""`retouch precheck`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+import retouch
+from retouch.cli.options import IMAGE, edit_options, parse_asked
+from retouch.cli.session import Session, current_session
+from retouch.cli.tables import plan_table, regions_table
+
+
+@click.command()
+@click.argument("image", type=IMAGE)
+@edit_options
+@current_session
+def precheck(session: Session, image: Path, **fields: Any) -> None:
+    """Say what an edit of IMAGE would find and do, and how long it would take. Takes the options of `edit`.
+
+    \b
+    Example:
+      retouch precheck shot.jpg --mask mask.png --scale 2
+    """
+    asked = parse_asked(fields)
+
+    async def work(client: retouch.RetouchClient) -> retouch.Precheck:
+        return await client.precheck(image, asked.mask, asked.options, timeout_s=asked.timeout_s)
+
+    answer = session.run(work)
+    if session.is_json:
+        session.answer(answer)
+        return
+    session.warn(answer.warnings)
+    found = answer.findings
+    session.out.print(f"needs text removal: {_yes(found.needs_text_removal)} (score {found.text_score:.2f})")
+    session.out.print(
+        f"needs inpainting at full resolution: {_yes(found.needs_full_resolution_inpaint)} (score {found.texture_score:.2f})"
+    )
+    if found.regions:
+        session.out.print(regions_table(found.regions))
+    session.out.print(plan_table(answer.plan, answer.estimate))
+    session.out.print(f"result {answer.plan.output_size}, about {answer.estimate.total_s:.1f} s once the pixels have arrived")
+
+
+def _yes(claim: bool) -> str:
+    return "yes" if claim else "no"

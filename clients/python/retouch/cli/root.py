@@ -1,0 +1,71 @@
+"""`retouch` itself: global options and the list of commands."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from retouch.cli import edit, local, mask, models, precheck
+from retouch.cli.exits import MEANINGS, UNEXPECTED
+from retouch.cli.session import Session, tls_from
+
+EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:3}  {meaning}" for code, meaning in MEANINGS.items())
+PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.option(
+    "--server",
+    envvar="RETOUCH_SERVER",
+    default="localhost:8300",
+    show_default=True,
+    show_envvar=True,
+    metavar="HOST:PORT",
+    help="Where the service listens.",
+)
+@click.option("--token", envvar="RETOUCH_TOKEN", show_envvar=True, help="Bearer token.")
+@click.option("--tls", "is_tls", is_flag=True, help="Use TLS with the system's authorities.")
+@click.option("--tls-ca", type=PEM, help="Use TLS and trust this authority (PEM).")
+@click.option("--tls-cert", type=PEM, help="Certificate for mutual TLS (PEM).")
+@click.option("--tls-key", type=PEM, help="Key of that certificate (PEM).")
+@click.option("--json", "is_json", is_flag=True, help="One JSON document on stdout, nothing else there.")
+@click.version_option(package_name="retouch", message="retouch %(version)s")
+@click.pass_context
+def root(
+    context: click.Context,
+    server: str,
+    token: str | None,
+    is_tls: bool,
+    tls_ca: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
+    is_json: bool,
+) -> None:
+    """Edit images through a Retouch service: remove overlay text, fill holes, enlarge.
+
+    \b
+    Example:
+      retouch up                                          # in another terminal
+      retouch edit photo.jpg --mask mask.png -o out.png --scale 2
+    """
+    if (tls_cert is None) != (tls_key is None):
+        raise click.UsageError("mutual TLS needs both --tls-cert and --tls-key")
+    context.obj = Session(server, token, tls_from(tls_ca, tls_cert, tls_key, is_tls), is_json)
+
+
+for command in (local.up, edit.edit, precheck.precheck, mask.mask, models.models, local.doctor):
+    root.add_command(command)
+
+
+def main() -> None:
+    """The entry point. What no table knows is told in one line and ends with exit code 1; RETOUCH_TRACEBACK=1 shows where."""
+
+    try:
+        root()
+    except Exception as error:
+        if os.environ.get("RETOUCH_TRACEBACK"):
+            raise
+        click.echo(f"error: unexpected {type(error).__name__}: {error}", err=True)
+        click.echo("  → report it; RETOUCH_TRACEBACK=1 shows where it happened", err=True)
+        sys.exit(UNEXPECTED)

@@ -1,0 +1,82 @@
+"""Plans and reports for people."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+import retouch
+
+
+def plan_table(plan: retouch.Plan, estimate: retouch.Estimate) -> Table:
+    """The stages of a plan, run or skipped."""
+    table = _table("stage", "model", "tiles", "estimate", "why")
+    for stage in plan.stages:
+        seconds = estimate.stages_s.get(stage.stage)
+        tiles = f"{stage.tiles_to_run} of {stage.tiles_total}" if stage.model else "-"
+        table.add_row(
+            stage.stage.replace("_", " "),
+            model_name(stage.model) if stage.model else "skipped",
+            tiles,
+            f"{seconds:.1f} s" if seconds is not None and stage.model else "-",
+            stage.skipped_because or stage.reason,
+        )
+    return table
+
+
+def regions_table(regions: Sequence[retouch.Region]) -> Table:
+    """The regions of a mask and what happens to them."""
+    table = _table("region", "px", "text", "texture", "route")
+    for region in regions:
+        scores = f"{region.text_score:.2f}", f"{region.texture_score:.2f}"
+        table.add_row(str(region.bounds), str(region.area_px), *scores, region.route.replace("_", " "))
+    return table
+
+
+def report_table(done: retouch.Done) -> Table:
+    """What became of the stages that ran."""
+    table = _table("stage", "model", "run", "cached", "skipped", "retried", "seconds", "seam")
+    for stage in done.stages:
+        counts = (stage.tiles_run, stage.tiles_cached, stage.tiles_skipped, stage.tiles_retried)
+        table.add_row(
+            stage.stage.replace("_", " "),
+            model_name(stage.model) if stage.model else "-",
+            *map(str, counts),
+            f"{stage.seconds:.2f}",
+            score(stage.seam_score),
+        )
+    return table
+
+
+def models_table(models: Sequence[retouch.Model]) -> Table:
+    """The models of a service."""
+    table = _table("model", "kind", "method", "scale", "window", "halo", "versions", "digest", "state")
+    for model in models:
+        table.add_row(
+            model.name,
+            model.kind.replace("_", " "),
+            model.method or "-",
+            f"x{model.scale}",
+            str(model.window_px),
+            str(model.halo_px),
+            ", ".join(model.versions) or "-",
+            model.digest[:12] or "-",
+            "ready" if model.is_ready else f"not ready: {model.reason}",
+        )
+    return table
+
+
+def model_name(model: retouch.PlannedModel) -> str:
+    """Name and version."""
+    return f"{model.name} v{model.version}"
+
+
+def score(value: float) -> str:
+    """A seam score; 0 says that there was no border to judge."""
+    return f"{value:.2f}" if value else "-"
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, header_style="dim", overflow="fold")
+    return table
