@@ -18,14 +18,16 @@ async def serve(settings: Settings) -> None:
     starting = asyncio.create_task(app.start())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait([starting, stopping], return_when=asyncio.FIRST_COMPLETED)
-    if starting.done():
-        starting.result()
-        await stopping
-        await app.drain()
-    else:
-        starting.cancel()
-        await asyncio.gather(starting, return_exceptions=True)
-    await app.stop()
+    try:
+        if starting.done():
+            starting.result()
+            await stopping
+            await app.drain()
+        else:
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+    finally:
+        await app.stop()
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import cv2
@@ -44,6 +45,7 @@ class App:
         self._operator = OperatorServer(self.metrics, self._readiness)
         self._is_draining = False
         self._has_started = False
+        self._opened = AsyncExitStack()
         self.admission = Admission(Limits(settings.budget_px, settings.queue, settings.client_budget_px), self.metrics)
 
     @property
@@ -58,8 +60,10 @@ class App:
         use_shared_memory = {"auto": None, "always": True, "never": False}[settings.shared_memory]
         urls = [url.strip() for url in settings.triton_urls.split(",")]
         self.backend = self._backend or TritonBackend(urls, use_shared_memory=use_shared_memory, metrics=self.metrics)
+        self._opened.push_async_callback(self.backend.close)
         self.catalogue = Catalogue(self.backend, self.metrics.triton_reachable.set)
         self._masks = await MaskStore.open(settings.mask_store)
+        self._opened.push_async_callback(self._masks.close)
         dispatcher = Dispatcher(self.backend)
         precheck = Precheck(self.catalogue, dispatcher)
         estimator = Estimator()
@@ -68,7 +72,8 @@ class App:
         )
         await self._await_models()
         await measure(estimator, self.catalogue, dispatcher)
-        self._refreshing = asyncio.create_task(self.catalogue.keep_fresh())
+        refreshing = asyncio.create_task(self.catalogue.keep_fresh())
+        self._opened.push_async_callback(_cancel, refreshing)
         masks = MaskResolver(self._masks, self._executor)
         self._server = Server(
             edit=EditServicer(self.editor, self.admission, masks, self.metrics, settings.upload_idle_s),
@@ -94,14 +99,11 @@ class App:
             log.warning("%d edits were still in flight after %g s", self.admission.in_flight, self.settings.drain_s)
 
     async def stop(self, grace_s: float = 1.0) -> None:
-        """Ends what still runs and gives everything back."""
+        """Ends what still runs and gives everything back, also after a start that failed."""
         if self._has_started:
             await self._server.stop(grace_s)
             await self.admission.drain()  # handlers may still be cleaning up when the server has stopped
-            self._refreshing.cancel()
-            await asyncio.gather(self._refreshing, return_exceptions=True)
-            await self.backend.close()
-            await self._masks.close()
+        await self._opened.aclose()
         await self._operator.stop()
         self._executor.shutdown()
 
@@ -123,6 +125,12 @@ class App:
         if self._is_draining:
             reasons.append("draining")
         return not reasons, reasons
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    """Cancels `task` and waits for its end."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _tls(settings: Settings) -> grpc.ServerCredentials | None:

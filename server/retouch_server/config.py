@@ -57,8 +57,13 @@ class Settings:
         if self.tls_client_ca and not self.tls_certificate:
             raise ConfigError(f"{PREFIX}TLS_CLIENT_CA needs {PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY")
         for name in ("budget_px", "tiles_in_flight", "threads", "upload_idle_s", "drain_s"):
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:  # not a number, too
                 raise ConfigError(f"{PREFIX}{name.upper()}={getattr(self, name)} must be greater than 0")
+        for name, most in (("port", 65_535), ("metrics_port", 65_535), ("queue", None), ("client_budget_px", None)):
+            value = getattr(self, name)
+            if value < 0 or (most is not None and value > most):
+                limit = "at least 0" if most is None else f"0 to {most}"
+                raise ConfigError(f"{PREFIX}{name.upper()}={value} must be {limit}")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> "Settings":

@@ -71,7 +71,7 @@ class MaskNotFound(RetouchError):
     """No mask under that image id, or no such version of it."""
 
     def __init__(self, image_id: str, version: int = 0) -> None:
-        what = f"version {version} of the mask" if version else "a mask"
+        what = f"version {version} of the mask" if version else "mask"
         super().__init__(f"there is no {what} for image {image_id!r}; put one with MaskService.PutMask")
         self.image_id = image_id
         self.version = version

@@ -41,7 +41,7 @@ class RowAssembler:
         return self._next_row == self._image.height
 
     def check(self, rect: Rect) -> None:
-        """Whether a tile at `rect` may come now. Errors: BadField when it is empty, lies outside the image, or too far ahead."""
+        """Whether a tile at `rect` may come now. Errors: BadField when it is empty, outside the image, or too far ahead."""
         where = f"rows {rect.y} to {rect.bottom}, columns {rect.x} to {rect.right}"
         if rect.area == 0:
             raise BadField("tile.rect", f"an empty tile ({rect.height}×{rect.width}); send at least one pixel")

@@ -18,6 +18,9 @@ def blend(first: Pixels, second: Pixels, axis: int) -> Pixels:
 
 
 def composite(source: Pixels, fill: Pixels, mask: NDArray[np.uint8]) -> Pixels:
-    """`fill` where `mask` is 255, `source` byte for byte where it is 0, a mixture between; images (h, w, channels), mask (h, w)."""
+    """`fill` where `mask` is 255, `source` byte for byte where it is 0, a mixture between.
+
+    Images (h, w, channels), mask (h, w).
+    """
     alpha = mask[:, :, None].astype(np.uint16)
     return ((source * (255 - alpha) + fill * alpha + 127) // 255).astype(np.uint8)

@@ -52,7 +52,7 @@ class Strip:
             self.pixels = background.copy() if self._coming else background
 
     def paste(self, tile: Tile, result: Pixels) -> None:
-        """Takes the result for `tile.window`, (window.height × scale, window.width × scale, channels). Keeps no reference to it.
+        """Takes the result for `tile.window`, (window.height × scale, window.width × scale, channels); keeps no reference.
 
         The order of pasting changes nothing; tiles of one strip may be pasted from several threads.
         """

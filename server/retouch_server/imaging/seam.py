@@ -20,17 +20,19 @@ class SeamMeter:
     def add(self, around: Pixels, axis: int, weight: NDArray[np.bool_] | None = None) -> None:
         """Measures along one border.
 
-        around: the two lines of pixels before the border and the two after it; (n, 4, channels) for axis 1, (4, n, channels)
-        for axis 0. weight: (n,), which pixels along the border count; all when None.
+        around: scale + 1 lines of pixels before the border and as many after it: (n, 2 · scale + 2, channels) for axis 1,
+        (2 · scale + 2, n, channels) for axis 0. Beside means one input pixel away: what an upscaler makes within an input
+        pixel and between two differs by nature. weight: (n,), which pixels along the border count; all when None.
         """
         lines = around.swapaxes(0, 1) if axis == 0 else around
         if weight is not None:
             lines = lines[weight]
         if lines.size == 0:
             return
-        steps = np.abs(np.diff(lines.astype(np.int16), axis=1)).mean(axis=2)  # (n, 3): before, across, after
-        self._across += float(steps[:, 1].sum())
-        self._beside += float(steps[:, 0].sum() + steps[:, 2].sum()) / 2
+        steps = np.abs(np.diff(lines.astype(np.int16), axis=1)).mean(axis=2)
+        before, across, after = steps[:, 0], steps[:, steps.shape[1] // 2], steps[:, -1]
+        self._across += float(across.sum())
+        self._beside += float(before.sum() + after.sum()) / 2
         self._samples += steps.shape[0]
 
     @property

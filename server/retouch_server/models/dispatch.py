@@ -6,6 +6,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+import numpy as np
+
 from retouch_server.errors import ModelFault, ModelUnavailable
 from retouch_server.models.backend import Array, Call, ModelBackend
 
@@ -49,6 +51,11 @@ class Dispatcher:
             context = self._backend.infer(call, attempt=attempt)
             try:
                 outputs = await context.__aenter__()
+                try:
+                    _check_outputs(call, outputs)
+                except ModelFault:
+                    await context.__aexit__(None, None, None)
+                    raise
             except (ModelUnavailable, ModelFault) as error:
                 attempt += 1
                 most = self._policy.attempts if isinstance(error, ModelUnavailable) else self._policy.fault_attempts
@@ -62,3 +69,13 @@ class Dispatcher:
             yield outputs
         finally:
             await context.__aexit__(None, None, None)
+
+
+def _check_outputs(call: Call, outputs: Mapping[str, Array]) -> None:
+    """Whether the answer has the shapes and types that the call expects. Errors: ModelFault."""
+    for name, expected in call.outputs.items():
+        got = outputs.get(name)
+        if got is None or got.shape != expected.shape or got.dtype != expected.dtype:
+            what = "missing" if got is None else f"{got.dtype} {list(got.shape)}"
+            wanted = f"{np.dtype(expected.dtype)} {list(expected.shape)}"
+            raise ModelFault(call.model, f"output {name!r} is {what}, expected {wanted}")

@@ -1,6 +1,7 @@
 """Shared memory between the orchestrator and a Triton on the same host."""
 
 import contextlib
+import math
 import secrets
 from multiprocessing.shared_memory import SharedMemory
 
@@ -28,7 +29,8 @@ class Region:
 
     def view(self, offset: int, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array:
         """An array over the bytes from `offset` on. It must be gone before the region is closed."""
-        return np.ndarray(shape, dtype, buffer=self.memory.buf, offset=offset)
+        # np.frombuffer keeps the buffer exported, np.ndarray(buffer=…) does not: closing under a view would unmap its pages.
+        return np.frombuffer(self.memory.buf, dtype, math.prod(shape), offset).reshape(shape)
 
     def destroy(self) -> None:
         """Unlinks it; the memory goes once nobody maps it."""

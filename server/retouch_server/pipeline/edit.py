@@ -77,9 +77,8 @@ class Editor:
 
     async def plan(self, request: EditRequest, proxy: Pixels | None) -> PlannedEdit:
         """Looks at the proxy, (h, w, 3), where there is one, and decides. Errors: those of `make_plan` and of the models."""
-        findings = Findings()
+        findings, loop = Findings(), asyncio.get_running_loop()
         if request.mask is not None:
-            loop = asyncio.get_running_loop()
             regions = await loop.run_in_executor(self.executor, find_regions, request.mask)
             if proxy is None:
                 findings = unjudged(regions)
@@ -87,7 +86,8 @@ class Editor:
                 findings = await self.precheck.judge(proxy, regions)
             else:
                 findings = Findings(regions)
-        plan = make_plan(request, findings, self.catalogue)
+        # A gigapixel's windows and mask take about a second.
+        plan = await loop.run_in_executor(self.executor, make_plan, request, findings, self.catalogue)
         for stage in StageName:
             decision = "skip" if stage in plan.skipped else "run"
             self.metrics.precheck_decisions.labels(stage=stage.value, decision=decision).inc()
@@ -127,7 +127,9 @@ class Editor:
 
     def _record(self, report: StageReport) -> None:
         spec, name = report.plan.spec, report.plan.name.value
-        self.estimator.record(spec.name, report.plan.run_px, report.busy_seconds)
+        # Not learnt from: a small image (its time is overhead, not pixels), and a stage that waited for a model to come back.
+        if report.plan.run_px >= spec.window_px**2 and not report.tiles_retried:
+            self.estimator.record(spec.name, report.plan.run_px, report.busy_seconds)
         self.metrics.stage_seconds.labels(stage=name).observe(report.seconds)
         if report.seam.score:
             labels = {"stage": name, "model": spec.name, "version": spec.version}

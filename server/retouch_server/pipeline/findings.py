@@ -174,7 +174,7 @@ def without_slabs(probability: NDArray[np.uint8]) -> NDArray[np.uint8]:
     On pictures without text the detector now and then takes a sky or a wall for a line.
     """
     core = (probability >= round(DETECTED * 255)).astype(np.uint8)
-    _, labels = cv2.connectedComponents(core, connectivity=8)
+    labels = np.asarray(cv2.connectedComponents(core, connectivity=8)[1], np.int32)
     depth = cv2.distanceTransform(core, cv2.DIST_L2, 3)
     too_thick = np.unique(labels[2 * depth > MOST_THICK * max(probability.shape)])
     return np.where(np.isin(labels, too_thick) & (core > 0), np.uint8(0), probability)

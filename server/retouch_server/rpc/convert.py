@@ -5,7 +5,9 @@ from typing import TypeVar
 
 import numpy as np
 
+from retouch.geometry import Rect as WireRect
 from retouch.v1 import edit_service_pb2, image_pb2, model_service_pb2, options_pb2, plan_pb2
+from retouch.wire import WireTile
 from retouch_server.errors import BadField
 from retouch_server.geometry import Rect
 from retouch_server.imaging.codec import decode_proxy, decode_tile_png
@@ -120,16 +122,16 @@ def parse_encoding(field: str, encoding: int) -> int:
     return encoding
 
 
-def parse_rect(rect: image_pb2.Rect) -> Rect:
+def parse_rect(rect: WireRect) -> Rect:
     return Rect(rect.y, rect.x, rect.height, rect.width)
 
 
-def parse_tile_pixels(tile: image_pb2.Tile, channels: int) -> Pixels:
+def parse_tile_pixels(tile: WireTile, channels: int) -> Pixels:
     """The tile's pixels, (rect.height, rect.width, channels); raw bytes are not copied again. Errors: BadField."""
     height, width = tile.rect.height, tile.rect.width
     data = tile.data
     if parse_encoding("tile.encoding", tile.encoding) == image_pb2.ENCODING_PNG:
-        return decode_tile_png(data, height, width, channels)
+        return decode_tile_png(bytes(data), height, width, channels)
     expected = height * width * channels
     if len(data) != expected:
         raise BadField(
@@ -212,7 +214,7 @@ def to_done(planned: PlannedEdit, report: EditReport, seconds: float) -> edit_se
         mask_digest=request.mask.digest if request.mask else "",
         mask_version=request.mask_version,
         seed=request.options.seed,
-        warnings=planned.plan.warnings,
+        warnings=[*planned.plan.warnings, *report.warnings],
     )
 
 

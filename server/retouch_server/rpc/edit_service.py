@@ -5,14 +5,19 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import cast
+from itertools import product
+from typing import Any, cast
 
 import grpc
+import numpy as np
+from google.protobuf.message import DecodeError
 from grpc import aio
 
+from retouch.geometry import Rect
 from retouch.v1 import edit_service_pb2 as pb
-from retouch.v1 import edit_service_pb2_grpc, image_pb2
-from retouch_server.errors import BadSequence, DeadlineTooShort, RetouchError, StaleMask, UploadStalled
+from retouch.v1 import image_pb2
+from retouch.wire import WireTile, from_proto, parse_request, tile_message, to_bytes
+from retouch_server.errors import BadField, BadSequence, DeadlineTooShort, RetouchError, StaleMask, UploadStalled
 from retouch_server.imaging.assembler import RowAssembler
 from retouch_server.imaging.codec import encode_png
 from retouch_server.imaging.proxy import ProxyBuilder
@@ -32,48 +37,60 @@ from retouch_server.telemetry.metrics import Metrics
 PAYLOAD_BYTES = 960 * 1024
 """Pixels in one output tile: the message around them stays under 1 MiB."""
 UPLOAD_BANDS = 4
+VANISHED_S = 0.05
+"""A client that vanished looks like one that half-closed, until gRPC cancels the call a moment later."""
 
-_Context = aio.ServicerContext[pb.EditRequest, pb.EditResponse]
+SERVICE = pb.DESCRIPTOR.services_by_name["EditService"].full_name
+_Context = aio.ServicerContext[bytes, pb.EditResponse | bytes]
 
 
 @dataclass(slots=True)
 class _Upload:
     """The client's half of the stream: messages in order, each within the idle time."""
 
-    messages: AsyncIterator[pb.EditRequest]
+    messages: AsyncIterator[bytes]
     idle_s: float
     metrics: Metrics
 
-    async def next(self, *, may_idle: bool = False) -> pb.EditRequest | None:
+    async def next(self, *, may_idle: bool = False) -> WireTile | pb.EditRequest | None:
         """The next message; None when the client has half-closed. Errors: UploadStalled, BadField."""
         try:
             async with asyncio.timeout(None if may_idle else self.idle_s):
                 message = await anext(self.messages, None)
         except TimeoutError:
             raise UploadStalled(f"no message came for {self.idle_s:g} s; send tiles without long pauses") from None
-        if message is not None:
-            size = message.ByteSize()
-            convert.check_message_size(size)
-            self.metrics.received_bytes.inc(size)
-        return message
+        if message is None and not may_idle:
+            await asyncio.sleep(VANISHED_S)  # where the client vanished, this ends in the cancellation
+        if message is None:
+            return None
+        convert.check_message_size(len(message))
+        self.metrics.received_bytes.inc(len(message))
+        try:
+            return parse_request(message)
+        except DecodeError:
+            raise BadField("message", "is no EditRequest; use the stubs made from protos/") from None
 
     async def open(self) -> pb.OpenEdit:
         """The first message. Errors: BadSequence when it is not `open`."""
         message = await self.next()
-        if message is None or message.WhichOneof("message") != "open":
-            what = "the stream ended" if message is None else f"{message.WhichOneof('message') or 'an empty message'} came"
+        if not isinstance(message, pb.EditRequest) or message.WhichOneof("message") != "open":
+            what = "the stream ended" if message is None else f"{_name(message)} came"
             raise BadSequence("open", f"{what} first; the first message must be `open`")
         return message.open
 
-    async def tile(self, *, may_idle: bool = False) -> image_pb2.Tile | None:
+    async def tile(self, *, may_idle: bool = False) -> WireTile | None:
         """The next tile; None at the end. Errors: BadSequence when something else comes."""
         message = await self.next(may_idle=may_idle)
-        if message is None:
-            return None
+        if message is None or isinstance(message, WireTile):
+            return message
         if message.WhichOneof("message") != "tile":
-            what = message.WhichOneof("message") or "an empty message"
-            raise BadSequence("tile", f"{what} came; after `open` only tiles may follow")
-        return message.tile
+            raise BadSequence("tile", f"{_name(message)} came; after `open` only tiles may follow")
+        return from_proto(message.tile)
+
+
+def _name(message: WireTile | pb.EditRequest) -> str:
+    """What a message carries, in the words of the protocol."""
+    return "tile" if isinstance(message, WireTile) else message.WhichOneof("message") or "an empty message"
 
 
 @dataclass(slots=True)
@@ -86,30 +103,35 @@ class _Download:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     has_tiles: bool = False
 
-    async def send(self, response: pb.EditResponse) -> None:
+    async def send(self, response: pb.EditResponse | bytes) -> None:
         async with self.lock:
             await self.context.write(response)
 
     async def send_band(self, band: Band, encoding: int) -> None:
-        """Sends a band as full-width tiles, each within a message."""
+        """Sends a band as full-width tiles, or pieces of single rows where a row is too much for a message."""
         rows, width, channels = band.pixels.shape
-        step = max(1, PAYLOAD_BYTES // (width * channels))
-        for first in range(0, rows, step):
-            pixels = band.pixels[first : first + step]
+        step, columns = max(1, PAYLOAD_BYTES // (width * channels)), min(width, PAYLOAD_BYTES // channels)
+        for first, left in product(range(0, rows, step), range(0, width, columns)):
+            pixels = band.pixels[first : first + step, left : left + columns]
+            rect = Rect(band.y + first, left, *pixels.shape[:2])
             if encoding == image_pb2.ENCODING_PNG:
-                data = await asyncio.to_thread(encode_png, pixels)
+                message = _png_message(rect, await asyncio.to_thread(encode_png, pixels))
             else:
-                data = pixels.tobytes()
-            rect = image_pb2.Rect(y=band.y + first, x=0, height=pixels.shape[0], width=width)
-            tile = image_pb2.Tile(rect=rect, data=data, encoding=image_pb2.Encoding.ValueType(encoding))
-            await self.send(pb.EditResponse(tile=tile))
-            self.metrics.sent_bytes.inc(len(data))
+                message = tile_message(rect, np.ascontiguousarray(pixels).data)
+            await self.send(message)
+            self.metrics.sent_bytes.inc(len(message))
             if not self.has_tiles:
                 self.has_tiles = True
                 self.metrics.first_tile_seconds.observe(time.monotonic() - self.began_s)
 
 
-class EditServicer(edit_service_pb2_grpc.EditServiceServicer):
+def _png_message(rect: Rect, png: bytes) -> bytes:
+    where = image_pb2.Rect(y=rect.y, x=rect.x, height=rect.height, width=rect.width)
+    tile = image_pb2.Tile(rect=where, data=png, encoding=image_pb2.ENCODING_PNG)
+    return pb.EditResponse(tile=tile).SerializeToString()
+
+
+class EditServicer:
     """Converts, delegates to the editor, converts back."""
 
     def __init__(
@@ -121,17 +143,23 @@ class EditServicer(edit_service_pb2_grpc.EditServiceServicer):
         self._metrics = metrics
         self._upload_idle_s = upload_idle_s
 
-    async def Edit(  # noqa: N802  # pyright: ignore[reportIncompatibleMethodOverride]  # writes through the context
-        self, request_iterator: AsyncIterator[pb.EditRequest], context: _Context
-    ) -> None:
+    def add_to(self, server: aio.Server) -> None:
+        """Serves `Edit`. Messages come and go as bytes, because the generated classes copy pixels three times each way."""
+        handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(self.edit, response_serializer=to_bytes)
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Edit": handler}),))
+
+    async def edit(self, messages: AsyncIterator[bytes], context: _Context) -> None:
+        """The rpc."""
         edit_id.set(uuid.uuid4().hex)
         began_s = time.monotonic()
         outcome, code = "cancelled", grpc.StatusCode.CANCELLED
         try:
-            await self._edit(request_iterator, context, began_s)
+            await self._edit(messages, context, began_s)
             outcome, code = "done", grpc.StatusCode.OK
         except Exception as group:
             error = first_cause(group)
+            if isinstance(error, aio.InternalError):  # a message could not be sent: the client is gone
+                raise asyncio.CancelledError from error
             row = TABLE[type(error)] if isinstance(error, RetouchError) else UNKNOWN
             outcome = "failed" if row.code in _OURS else "refused"
             code = row.code
@@ -142,7 +170,7 @@ class EditServicer(edit_service_pb2_grpc.EditServiceServicer):
             self._metrics.edits.labels(outcome=outcome, code=code.name).inc()
             self._metrics.edit_seconds.labels(outcome=outcome).observe(time.monotonic() - began_s)
 
-    async def _edit(self, messages: AsyncIterator[pb.EditRequest], context: _Context, began_s: float) -> None:
+    async def _edit(self, messages: AsyncIterator[bytes], context: _Context, began_s: float) -> None:
         upload = _Upload(messages, self._upload_idle_s, self._metrics)
         download = _Download(context, self._metrics, began_s)
         opened = await upload.open()
@@ -225,7 +253,11 @@ async def _bands(upload: _Upload, assembler: RowAssembler) -> AsyncIterator[Band
             return
         rect = convert.parse_rect(tile.rect)
         assembler.check(rect)  # before the pixels are decoded
-        for band in assembler.add(rect, convert.parse_tile_pixels(tile, channels)):
+        if tile.encoding == image_pb2.ENCODING_PNG:
+            pixels = await asyncio.to_thread(convert.parse_tile_pixels, tile, channels)
+        else:
+            pixels = convert.parse_tile_pixels(tile, channels)
+        for band in assembler.add(rect, pixels):
             yield band
 
 

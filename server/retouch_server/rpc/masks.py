@@ -1,16 +1,18 @@
 """Which mask an edit uses: inline, or stored and pinned."""
 
 import asyncio
+import re
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
 from retouch.v1 import image_pb2
 from retouch_server.errors import BadField
 from retouch_server.imaging.mask import Mask
-from retouch_server.masks.registry import MaskRegistry
+from retouch_server.masks.registry import MaskRegistry, parse_image_id
 from retouch_server.pipeline.request import EditRequest
 
 MAX_INLINE_BYTES = 768 * 1024
+_DIGEST = re.compile(r"(?:[0-9a-fA-F]{64})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,10 @@ class MaskResolver:
                 reference, field = source.reference, "mask.reference"
                 if not reference.version and not reference.digest:
                     raise BadField(field, "name the version or the digest that was seen, so that no stale mask is used")
-                stored, png = await self.registry.pin(reference.image_id, reference.version, reference.digest)
+                image_id = parse_image_id(reference.image_id, f"{field}.image_id")
+                if not _DIGEST.fullmatch(reference.digest):
+                    raise BadField(f"{field}.digest", "is no sha256; give its 64 hexadecimal digits, or nothing")
+                stored, png = await self.registry.pin(image_id, reference.version, reference.digest)
                 version = stored.version
             case _:
                 raise BadField("mask.source", "is empty; give an inline PNG or a reference, or leave the mask out")

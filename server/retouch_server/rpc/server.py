@@ -10,7 +10,6 @@ from grpc_reflection.v1alpha import reflection
 
 from retouch.v1 import (
     edit_service_pb2,
-    edit_service_pb2_grpc,
     mask_service_pb2,
     mask_service_pb2_grpc,
     model_service_pb2,
@@ -58,7 +57,7 @@ class Server:
                 ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, not a share of the load
             ],
         )
-        edit_service_pb2_grpc.add_EditServiceServicer_to_server(edit, self._server)
+        edit.add_to(self._server)
         precheck_service_pb2_grpc.add_PrecheckServiceServicer_to_server(precheck, self._server)
         mask_service_pb2_grpc.add_MaskServiceServicer_to_server(mask, self._server)
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(model, self._server)
@@ -66,12 +65,16 @@ class Server:
         reflection.enable_server_reflection([*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME], self._server)
 
     async def start(self, host: str, port: int, credentials: grpc.ServerCredentials | None) -> int:
-        """Listens, and returns the port (a free one for 0). Not serving until `set_serving`. Errors: RuntimeError."""
+        """Listens, and returns the port (a free one for 0). Not serving until `set_serving`. Errors: OSError."""
         address = f"{host}:{port}"
-        if credentials is None:
-            bound = self._server.add_insecure_port(address)
-        else:
-            bound = self._server.add_secure_port(address, credentials)
+        try:
+            if credentials is None:
+                bound = self._server.add_insecure_port(address)
+            else:
+                bound = self._server.add_secure_port(address, credentials)
+        except RuntimeError as error:
+            cause = "the port is taken" if credentials is None else "the port is taken, or the certificate does not fit its key"
+            raise OSError(f"cannot listen on {address}: {cause}") from error
         await self._server.start()
         return bound
 

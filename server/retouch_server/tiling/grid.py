@@ -42,6 +42,10 @@ class Tile:
         return Rect.from_spans(self.row.core, self.column.core)
 
     @property
+    def reach(self) -> Rect:
+        return Rect.from_spans(self.row.reach, self.column.reach)
+
+    @property
     def window(self) -> Rect:
         return Rect.from_spans(self.row.window, self.column.window)
 
@@ -72,9 +76,7 @@ class TileGrid:
         if min(self.height, self.width) < 1:
             raise ValueError(f"an image of {self.height}×{self.width} px has no tiles")
         if not 0 <= self.blend <= self.halo or self.window <= 2 * self.halo:
-            raise ValueError(
-                f"window {self.window}, halo {self.halo}, blend {self.blend}: need blend ≤ halo < window / 2"
-            )
+            raise ValueError(f"window {self.window}, halo {self.halo}, blend {self.blend}: need blend ≤ halo < window / 2")
 
     @cached_property
     def rows(self) -> tuple[AxisTile, ...]:

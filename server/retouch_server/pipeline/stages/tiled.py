@@ -213,14 +213,13 @@ class TiledStage:
         """Blends the strip with the one above, and looks at the borders between tiles that ran."""
         runs = [tile.index in self._plan.to_run for tile in work.row.tiles]
         columns = self._plan.grid.columns
-        scale = self._plan.spec.scale
         for left in range(len(columns) - 1):
             if runs[left] or runs[left + 1]:
-                border = columns[left].core.stop
-                rect = Rect.from_spans(work.strip.row.reach, Span(border - 2, border + 2))
-                if rect.x >= 0 and rect.right <= self._plan.grid.width:
-                    around = work.strip.pixels[:, border * scale - 2 : border * scale + 2]
-                    self.report.seam.add(around, axis=1, weight=self._weight(rect, axis=1))
+                border = Span(columns[left].core.stop, columns[left].core.stop)
+                around = self._around(border.scaled(self._plan.spec.scale), work.strip.pixels.shape[1])
+                if around is not None:
+                    weight = self._weight(Rect.from_spans(work.strip.row.reach, border.grow(2)), axis=1)
+                    self.report.seam.add(work.strip.pixels[:, around], axis=1, weight=weight)
         bands = self._canvas.add(work.strip, next_reach_start)
         if any(runs) and work.strip.row.core.start > 0:
             self._measure_top(work, bands[0])
@@ -228,13 +227,16 @@ class TiledStage:
 
     def _measure_top(self, work: _Work, blended: Band) -> None:
         """The border between this strip and the one above lies in the middle of the rows just blended."""
-        scale = self._plan.spec.scale
-        border = work.strip.row.core.start
-        at = border * scale - blended.y
-        if at < 2 or at + 2 > blended.pixels.shape[0]:
-            return
-        rect = Rect(border - 2, 0, 4, self._plan.grid.width)
-        self.report.seam.add(blended.pixels[at - 2 : at + 2], axis=0, weight=self._weight(rect, axis=0))
+        border = Span(work.strip.row.core.start, work.strip.row.core.start)
+        around = self._around(border.scaled(self._plan.spec.scale).shifted(-blended.y), blended.pixels.shape[0])
+        if around is not None:
+            weight = self._weight(Rect.from_spans(border.grow(2), Span(0, self._plan.grid.width)), axis=0)
+            self.report.seam.add(blended.pixels[around], axis=0, weight=weight)
+
+    def _around(self, border: Span, length: int) -> slice | None:
+        """The lines that the seam meter looks at, in output pixels; None where they are not all there."""
+        lines = border.grow(self._plan.spec.scale + 1)
+        return lines.slice if lines.start >= 0 and lines.stop <= length else None
 
     def _weight(self, rect: Rect, axis: int) -> NDArray[np.bool_] | None:
         """Which pixels along a border count: those that the mask touches; all without a mask (None)."""
