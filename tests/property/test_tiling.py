@@ -1,0 +1,100 @@
+"""Laws of the grid: integers only."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from retouch_server.geometry import Rect, Span
+from retouch_server.tiling import TileGrid, ramp
+from retouch_server.tiling.grid import axis_tiles
+from retouch_server.tiling.ramps import ONE
+
+
+@st.composite
+def axes(draw: st.DrawFn) -> tuple[int, int, int, int]:
+    """(length, window, halo, blend) as a grid allows them."""
+    halo = draw(st.integers(0, 40))
+    window = draw(st.integers(2 * halo + 1, 2 * halo + 100))
+    return draw(st.integers(1, 2000)), window, halo, draw(st.integers(0, halo))
+
+
+@given(axes())
+def test_cores_partition_the_axis(axis: tuple[int, int, int, int]) -> None:
+    tiles = axis_tiles(*axis)
+    assert tiles[0].core.start == 0
+    assert tiles[-1].core.stop == axis[0]
+    assert all(above.core.stop == below.core.start for above, below in pairwise(tiles))
+    assert all(tile.core.length > 0 for tile in tiles)
+
+
+@given(axes())
+def test_windows_have_one_size_and_hold_core_and_halo(axis: tuple[int, int, int, int]) -> None:
+    length, window, halo, _ = axis
+    for tile in axis_tiles(*axis):
+        assert tile.window.length == min(window, length)
+        wanted = tile.core.grow(halo).clip(Span(0, length))
+        assert tile.window.start <= wanted.start
+        assert wanted.stop <= tile.window.stop
+        assert tile.window.start >= 0
+        assert tile.window.stop <= length
+
+
+@given(axes())
+def test_neighbours_blend_over_one_zone_where_both_have_their_context(axis: tuple[int, int, int, int]) -> None:
+    length, _, halo, blend = axis
+    tiles = axis_tiles(*axis)
+    for first, second in pairwise(tiles):
+        border = first.core.stop
+        reach = first.reach.stop - border
+        assert border - second.reach.start == reach
+        assert 0 <= reach <= blend
+        # Within the zone each neighbour still sees halo - blend px beyond.
+        assert first.window.stop - first.reach.stop >= halo - reach
+        assert second.reach.start - second.window.start >= halo - reach
+    for tile in tiles:
+        assert Span(0, length).clip(tile.reach) == tile.reach
+
+
+@given(axes())
+def test_the_two_zones_of_a_core_do_not_meet(axis: tuple[int, int, int, int]) -> None:
+    tiles = axis_tiles(*axis)
+    zones = [Span(second.reach.start, first.reach.stop) for first, second in pairwise(tiles)]
+    assert all(above.stop <= below.start for above, below in pairwise(zones))
+
+
+@given(axes(), st.integers(1, 300))
+@settings(max_examples=25)
+def test_a_grid_counts_its_tiles_and_its_cores_partition_the_image(axis: tuple[int, int, int, int], width: int) -> None:
+    length, window, halo, blend = axis
+    height = 1 + length % 300
+    grid = TileGrid(height, width, max(window, 10 + 2 * halo), halo, blend)
+    tiles = [tile for row in grid for tile in row.tiles]
+    assert [tile.index for tile in tiles] == list(range(len(grid)))
+    image = Rect(0, 0, height, width)
+    assert sum(tile.core.area for tile in tiles) == image.area
+    for tile in tiles:
+        assert image.contains(tile.window)
+        assert tile.window.contains(tile.core)
+
+
+@pytest.mark.parametrize(("window", "halo", "blend"), [(8, 4, 0), (8, 5, 0), (8, 2, 3), (8, 2, -1)])
+def test_a_window_without_room_for_a_core_is_refused(window: int, halo: int, blend: int) -> None:
+    with pytest.raises(ValueError, match="need blend"):
+        TileGrid(10, 10, window, halo, blend)
+
+
+@given(st.integers(0, 5000))
+def test_ramps_sum_to_one_and_rise(n: int) -> None:
+    weights = ramp(n)
+    assert weights.shape == (n,)
+    assert (weights + weights[::-1] == ONE).all()
+    assert (weights[1:] >= weights[:-1]).all()
+
+
+@given(st.integers(-50, 50), st.integers(0, 50), st.integers(-50, 50), st.integers(0, 50))
+def test_clipping_is_meeting(a: int, n: int, b: int, m: int) -> None:
+    clipped = Span(a, a + n).clip(Span(b, b + m))
+    assert set(range(a, a + n)) & set(range(b, b + m)) == set(range(clipped.start, clipped.stop))
+    assert Span(a, a + n).clip(Span(b, b + m)).length == Span(b, b + m).clip(Span(a, a + n)).length
