@@ -4,6 +4,7 @@ import contextlib
 import math
 import secrets
 from multiprocessing.shared_memory import SharedMemory
+from typing import cast
 
 import numpy as np
 
@@ -30,7 +31,8 @@ class Region:
     def view(self, offset: int, shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> Array:
         """An array over the bytes from `offset` on. It must be gone before the region is closed."""
         # np.frombuffer keeps the buffer exported, np.ndarray(buffer=…) does not: closing under a view would unmap its pages.
-        return np.frombuffer(self.memory.buf, dtype, math.prod(shape), offset).reshape(shape)
+        flat: Array = np.frombuffer(cast(memoryview, self.memory.buf), dtype, math.prod(shape), offset)
+        return flat.reshape(shape)
 
     def destroy(self) -> None:
         """Unlinks it; the memory goes once nobody maps it."""

@@ -145,7 +145,9 @@ class EditServicer:
 
     def add_to(self, server: aio.Server) -> None:
         """Serves `Edit`. Messages come and go as bytes, because the generated classes copy pixels three times each way."""
-        handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(self.edit, response_serializer=to_bytes)
+        handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(
+            self.edit, response_serializer=to_bytes
+        )
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Edit": handler}),))
 
     async def edit(self, messages: AsyncIterator[bytes], context: _Context) -> None:

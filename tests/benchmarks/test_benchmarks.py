@@ -1,0 +1,34 @@
+"""Every benchmark runs, at a size at which its figures mean nothing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SMALL = {
+    "identity": ["--size", "640", "--repeats", "1"],
+    "overhead": ["--size", "256", "--repeats", "1"],
+    "memory": ["--size", "512"],
+    "first_tile": ["--size", "640", "--repeats", "1"],
+}
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_the_last_line_has_the_figures(name: str) -> None:
+    done = run("benchmarks", name, *SMALL[name])
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout.splitlines()[-1])
+    assert answer["benchmark"] == name
+    assert all(figure > 0 for figure in answer["figures"].values())
+
+
+def test_help_names_them_all() -> None:
+    help_text = run("benchmarks", "--help").stdout
+    assert all(name in help_text for name in (*SMALL, "all"))
