@@ -1,0 +1,1 @@
+"""The conservative upscaler: train, export, evaluate."""
