@@ -41,12 +41,14 @@ class PlannedEdit:
     findings: Findings
     plan: Plan
     estimate_s: dict[StageName, float]
+    wait_s: float
+    """What the edits that run already will take from this one."""
     proxy: Pixels | None = None
 
     @property
     def total_s(self) -> float:
-        """Stages overlap in time but share the models' processors."""
-        return sum(self.estimate_s.values())
+        """Stages overlap in time but share the models' processors, with each other and with other edits."""
+        return sum(self.estimate_s.values()) + self.wait_s
 
 
 @dataclass(slots=True)
@@ -93,7 +95,8 @@ class Editor:
             self.metrics.precheck_decisions.labels(stage=stage.value, decision=decision).inc()
         for route in plan.routes:
             self.metrics.precheck_regions.labels(route=route.value).inc()
-        return PlannedEdit(request, findings, plan, self.estimator.stages(plan), proxy)
+        estimate_s = self.estimator.stages(plan)
+        return PlannedEdit(request, findings, plan, estimate_s, self.estimator.wait(sum(estimate_s.values())), proxy)
 
     async def run(
         self, planned: PlannedEdit, source: RowChannel, sink: RowChannel, on_progress: Callable[[StageReport], None]
@@ -107,13 +110,14 @@ class Editor:
             tap = _ProxyTap(planned.request)
             at_input_size = sum(stage.name != StageName.UPSCALE for stage in planned.plan.stages)
             steps.insert(at_input_size, tap)
-        async with asyncio.TaskGroup() as group:
-            for number, step in enumerate(steps):
-                after = sink if number + 1 == len(steps) else RowChannel(1)
-                group.create_task(step.run(source, after))
-                source = after
-            if not steps:
-                group.create_task(_copy(source, sink))
+        with self.estimator.running(sum(planned.estimate_s.values())):
+            async with asyncio.TaskGroup() as group:
+                for number, step in enumerate(steps):
+                    after = sink if number + 1 == len(steps) else RowChannel(1)
+                    group.create_task(step.run(source, after))
+                    source = after
+                if not steps:
+                    group.create_task(_copy(source, sink))
         report = EditReport([stage.report for stage in stages])
         for stage in report.stages:
             self._record(stage)

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -25,8 +27,10 @@ WEIGHT = 0.3
 class Estimator:
     """Seconds of model time per window pixel, for each model: an exponential moving average over stages that ran."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds_per_px: dict[str, float] = {}
+        self._clock = clock
+        self._ends_s: dict[object, float] = {}  # when each edit that runs should have had its model time
 
     def record(self, model: str, pixels: int, seconds: float) -> None:
         """A stage that ran `model` over windows of `pixels` px in all took `seconds`."""
@@ -43,9 +47,20 @@ class Estimator:
             for stage in plan.stages
         }
 
-    def total(self, plan: Plan) -> float:
-        """Seconds for all stages: they overlap in time but share the models' processors."""
-        return sum(self.stages(plan).values())
+    @contextmanager
+    def running(self, seconds: float) -> Generator[None]:
+        """Inside, an edit with an estimate of `seconds` shares the models with the others."""
+        edit = object()
+        self._ends_s[edit] = self._clock() + seconds
+        try:
+            yield
+        finally:
+            del self._ends_s[edit]
+
+    def wait(self, seconds: float) -> float:
+        """Seconds that edits which run now will take from one of `seconds`: each has an equal share while both run."""
+        now_s = self._clock()
+        return sum(min(seconds, max(0.0, end_s - now_s)) for end_s in self._ends_s.values())
 
 
 MEASURED_AT_ONCE = 2

@@ -299,7 +299,7 @@ class Estimate(_message.Message):
     STAGES_FIELD_NUMBER: _builtins.int
     TOTAL_MS_FIELD_NUMBER: _builtins.int
     total_ms: _builtins.int
-    """All of them together, with what is queued before them."""
+    """All of them together, with what the edits that run already will take from it."""
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageEstimate]:
         """The stages that run."""
