@@ -235,7 +235,7 @@ async def _send(stream: EditStream, attempt: _Attempt, prepared: _Prepared, exec
     """Opens, waits for `accepted` where that can come before the pixels and is worth it, uploads. An error of our own cancels
     the call, so that the reader wakes up; an error of the call is left to the reader, who gets its status."""
     try:
-        await stream.write(edit_pb.EditRequest(open=prepared.open))
+        await stream.write(edit_pb.EditRequest(open=prepared.open).SerializeToString())
         size = prepared.source.size
         is_small = size.height * size.width * CHANNELS[prepared.source.pixel_format] <= FEW_BYTES
         needs_pixels = prepared.open.HasField("mask") and not prepared.open.HasField("proxy")

@@ -17,6 +17,7 @@ from retouch.errors import InvalidInputError
 from retouch.geometry import Rect, Size
 from retouch.image import luma
 from retouch.pixels import FORMATS, PixelFormat, Pixels, check_size, shrink, to_array, with_blobs
+from retouch.tiff import tiff_head
 from retouch.upright import STREAMABLE, parse_orientation, upright_size, upright_vips, upright_xmp
 
 BLOBS = ("icc-profile-data", "exif-data", "xmp-data", "iptc-data")
@@ -108,8 +109,8 @@ class FileSource:
 class FileSink:
     """A file that appears at `path` once it is complete, and never in part.
 
-    Rows go raw to a hidden temporary file beside it (height * width * channels bytes), are encoded from there to a second one,
-    and that is renamed. Both are gone afterwards, however it ended.
+    Rows go uncompressed to a hidden temporary file beside it (height * width * channels bytes), are encoded from there to a
+    second one, and that is renamed. Both temporary files are gone afterwards, however it ended.
     """
 
     is_blocking = True
@@ -120,6 +121,7 @@ class FileSink:
         self._quality = quality
         self._size = Size(0, 0)
         self._raw = Path()
+        self._pixels_at = 0
         self._file: Any = None
         self._encoding: pyvips.Image | None = None
 
@@ -130,31 +132,32 @@ class FileSink:
         self._size = size
         try:
             self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed in `finish` or `discard`
-                dir=self.path.parent, prefix=f".{self.path.name}.", suffix=".raw", delete=False
+                dir=self.path.parent, prefix=f".{self.path.name}.", suffix=".rows", delete=False
             )
         except OSError as error:
             raise InvalidInputError(f"cannot write to {self.path.parent}: {error.strerror or error}") from error
         self._raw = Path(self._file.name)
+        head = tiff_head(size, self._source.channels_kept)
+        self._file.write(head)
+        self._pixels_at = len(head)
 
     def write(self, rect: Rect, pixels: Pixels) -> None:
         """Appends rows; pieces of rows are put where they belong."""
         kept = _kept(pixels, self._source.channels_kept)
         row_bytes = self._size.width * kept.shape[2]
         if rect.width == self._size.width:
-            self._file.seek(rect.y * row_bytes)
+            self._file.seek(self._pixels_at + rect.y * row_bytes)
             self._file.write(kept.data)
             return
         for row in range(rect.height):
-            self._file.seek((rect.y + row) * row_bytes + rect.x * kept.shape[2])
+            self._file.seek(self._pixels_at + (rect.y + row) * row_bytes + rect.x * kept.shape[2])
             self._file.write(kept[row].data)
 
     def finish(self) -> Path:
         """Encodes and renames. Raises InvalidInputError when the disk is full or the encoder refuses."""
         self._file.close()
         try:
-            rows = pyvips.Image.rawload(
-                str(self._raw), self._size.width, self._size.height, self._source.channels_kept, access="sequential"
-            )
+            rows = pyvips.Image.tiffload(str(self._raw), access="sequential")
             self._encoding = _with_metadata(rows, self._source.metadata())
             with written_atomically(self.path) as partial:
                 self._encoding.write_to_file(str(partial), **self._save_options())

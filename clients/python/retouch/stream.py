@@ -1,8 +1,9 @@
 """Calls that stream requests, with the server's status kept from being lost.
 
-When a server ends a call while the client still writes, grpc.aio answers the failed write by overwriting the status that came
-with INTERNAL "Internal error from Core" (grpc/grpc#36066, open). A refusal would then look like a fault now and then. So the
-first real status is noted when it comes.
+When a server ends a call while the client still writes, grpc.aio answers the failed write by overwriting the call's status with
+INTERNAL "Internal error from Core" (grpc/grpc#36066, open; measured: one refusal of an upload in five). A refusal would then
+look like a fault. So messages after the first are handed to the call below `write`, where a failed write is only that, and
+should a status be overwritten all the same, the real one is noted when it comes.
 """
 
 import asyncio
@@ -28,17 +29,20 @@ class RequestStream(Generic[T]):
         self._call = call
         self._status: grpc.aio.AioRpcError | None = None
         self._has_status = asyncio.Event()
+        self._is_open = False  # a message was written, and so the metadata
         call.add_done_callback(self._note_status)
 
-    async def write(self, request: object) -> None:
-        """Sends a message, and waits while the flow control window is full. Raises StreamEnded."""
+    async def write(self, message: bytes) -> None:
+        """Sends a serialised message, and waits while the flow control window is full. Raises StreamEnded."""
+        core = getattr(self._call, "_cython_call", None) if self._is_open else None
         try:
-            await self._call.write(request)
+            await (core.send_serialized_message(message) if core is not None else self._call.write(message))
+            self._is_open = True
         except (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError) as error:
             raise StreamEnded from error
 
     async def done_writing(self) -> None:
-        """Half-closes. Raises StreamEnded."""
+        """Half-closes; nothing is written afterwards. Raises StreamEnded."""
         try:
             await self._call.done_writing()
         except (grpc.aio.AioRpcError, grpc.aio.InternalError, asyncio.InvalidStateError) as error:

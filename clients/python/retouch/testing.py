@@ -12,7 +12,7 @@ AssertionError, so that a test cannot pass because its fault never happened.
 import asyncio
 import hashlib
 import io
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, NoReturn, cast
@@ -29,7 +29,7 @@ from retouch.errors import DOMAIN, Code
 from retouch.geometry import Rect, Size
 from retouch.pixels import CHANNELS, Pixels
 from retouch.png import decoded, gray_png
-from retouch.upload import TILE_BYTES
+from retouch.upload import TILE_BYTES, strips
 from retouch.v1 import edit_service_pb2 as edit_pb
 from retouch.v1 import image_pb2, model_service_pb2, plan_pb2
 from retouch.v1 import mask_service_pb2 as mask_pb
@@ -89,9 +89,11 @@ class _StoredMask:
 
 
 class FakeServer:
-    """The four services and health on `target`. Attributes are what it serves; change them before the call."""
+    """The four services and health on `target`, with TLS where credentials are given. Attributes are what it serves; change
+    them before the call."""
 
-    def __init__(self) -> None:
+    def __init__(self, credentials: grpc.ServerCredentials | None = None) -> None:
+        self._credentials = credentials
         self.target = ""
         self.health = 1  # SERVING
         self.models = [_model("inpaint_patch", 4, "patch"), _model("upscale_conservative_x2", 5, "conservative", scale=2)]
@@ -117,7 +119,10 @@ class FakeServer:
         self._server = grpc.aio.server()
         for service, handlers in _handlers(self).items():
             self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
-        port = self._server.add_insecure_port("127.0.0.1:0")
+        if self._credentials is None:
+            port = self._server.add_insecure_port("127.0.0.1:0")
+        else:
+            port = self._server.add_secure_port("127.0.0.1:0", self._credentials)
         await self._server.start()
         self.target = f"127.0.0.1:{port}"
         return self
@@ -293,12 +298,14 @@ async def _edited(
         requests = _replayed([request async for request in requests])
     if lie != "no_accepted":
         yield edit_pb.EditResponse(accepted=accepted)
-    sent, tiles_in = 0, 0
+    sent, tiles_in, tiles_total = 0, 0, sum(1 for _ in strips(size, channels))
     async for request in requests:
         tile = request if isinstance(request, WireTile) else from_proto(request.tile)
         tiles_in += 1
         fake.tiles_received += 1
-        yield edit_pb.EditResponse(progress=edit_pb.Progress(stage=plan_pb2.STAGE_UPSCALE, tiles_done=tiles_in, tiles_total=0))
+        yield edit_pb.EditResponse(
+            progress=edit_pb.Progress(stage=plan_pb2.STAGE_UPSCALE, tiles_done=tiles_in, tiles_total=tiles_total)
+        )
         pixels = np.frombuffer(tile.data, np.uint8).reshape(tile.rect.height, tile.rect.width, channels)
         for rect, part in _pieces(tile.rect, pixels, scale):
             if limit is not None and sent >= limit:
@@ -329,15 +336,12 @@ async def _replayed(requests: list[Any]) -> AsyncIterator[Any]:
         yield request
 
 
-def _pieces(rect: Rect, pixels: Pixels, scale: int) -> list[tuple[Rect, Pixels]]:
-    """The output tiles of one input tile: enlarged, and cut in rows that fit into a message."""
-    if scale == 1:
-        return [(rect, pixels)]
-    large = pixels.repeat(scale, axis=0).repeat(scale, axis=1)
-    rows = max(1, TILE_BYTES // (large.shape[1] * large.shape[2]))
-    parts = [large[y : y + rows] for y in range(0, len(large), rows)]
-    starts = range(rect.y * scale, rect.bottom * scale, rows)
-    return [(Rect(y, rect.x * scale, len(part), part.shape[1]), part) for y, part in zip(starts, parts, strict=True)]
+def _pieces(rect: Rect, pixels: Pixels, scale: int) -> Iterator[tuple[Rect, Pixels]]:
+    """The output tiles of one full-width input tile: enlarged, and cut so that they fit into messages."""
+    large = pixels if scale == 1 else pixels.repeat(scale, axis=0).repeat(scale, axis=1)
+    for piece in strips(Size(*large.shape[:2]), large.shape[2]):
+        part = np.ascontiguousarray(large[piece.y : piece.bottom, piece.x : piece.right])
+        yield Rect(rect.y * scale + piece.y, piece.x, piece.height, piece.width), part
 
 
 def _answer(rect: Rect, pixels: Pixels, encoding: int, lie: str | None) -> bytes | edit_pb.EditResponse:

@@ -15,7 +15,7 @@ from retouch.v1 import edit_service_pb2 as edit_pb
 from retouch.v1 import mask_service_pb2 as mask_pb
 from retouch.v1 import model_service_pb2 as model_pb
 from retouch.v1 import precheck_service_pb2 as precheck_pb
-from retouch.wire import WireTile, parse_response, to_bytes
+from retouch.wire import WireTile, parse_response
 
 T = TypeVar("T")
 Metadata = tuple[tuple[str, str], ...]
@@ -93,9 +93,9 @@ class Rpc:
         self.list_versions = self._unary("MaskService/ListMaskVersions", mask_pb.ListMaskVersionsResponse.FromString)
         self.suggest_mask = self._unary("MaskService/SuggestMask", mask_pb.SuggestMaskResponse.FromString)
         self.list_models = self._unary("ModelService/ListModels", model_pb.ListModelsResponse.FromString)
-        self._edit = channel.stream_stream("/retouch.v1.EditService/Edit", to_bytes, parse_response)
+        self._edit = channel.stream_stream("/retouch.v1.EditService/Edit", bytes, parse_response)
         put, get = "/retouch.v1.MaskService/PutMask", "/retouch.v1.MaskService/GetMask"
-        self._put_mask = channel.stream_unary(put, _serialise, mask_pb.PutMaskResponse.FromString)
+        self._put_mask = channel.stream_unary(put, bytes, mask_pb.PutMaskResponse.FromString)
         self._get_mask = channel.unary_stream(get, _serialise, mask_pb.GetMaskResponse.FromString)
 
     def edit(self, timeout_s: float | None) -> EditStream:
@@ -109,7 +109,7 @@ class Rpc:
         stream = RequestStream[mask_pb.PutMaskResponse](self._put_mask(timeout=timeout_s, metadata=self._metadata))
         with contextlib.suppress(StreamEnded):
             async for request in requests:
-                await stream.write(request)
+                await stream.write(request.SerializeToString())
             await stream.done_writing()
         with translated_errors():
             return await stream.response()
