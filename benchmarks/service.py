@@ -1,0 +1,93 @@
+"""A service as people run it: Triton, and the orchestrator in a process of its own."""
+
+import contextlib
+import tempfile
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.child import child
+from retouch import RetouchClient
+from retouch_server.local.control import is_listening
+from retouch_server.local.launch import HOST, LocalTritonSettings, Ports
+from retouch_server.local.repository import assemble, default_source
+from retouch_server.local.triton import LocalTriton
+
+ROOT = Path(__file__).resolve().parents[1]
+_FOR_TESTS = ROOT / "tests/support/model_repository"
+"""Has the model `identity`, which gives back the bytes that it was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Orchestrator:
+    """One that serves. `pid` is its process alone, without Triton."""
+
+    target: str
+    pid: int
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory that it held at once since it was started (VmHWM)."""
+        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
+        fields = dict(line.split(":", 1) for line in lines)
+        return int(fields["VmHWM"].split()[0]) * 1024
+
+
+@contextlib.asynccontextmanager
+async def triton(models: Sequence[str] = ()) -> AsyncGenerator[LocalTriton]:
+    """tritonserver with those models, or all of the product's; its state is in a temporary folder."""
+    with tempfile.TemporaryDirectory(prefix="retouch-benchmark-") as folder:
+        state = Path(folder)
+        source = _chosen(models, state / "chosen") if models else default_source()
+        assemble([source], state / "models")
+        async with LocalTriton(LocalTritonSettings(repository=state / "models", state_dir=state / "triton")) as server:
+            yield server
+
+
+@contextlib.asynccontextmanager
+async def orchestrator(server: LocalTriton, **settings: object) -> AsyncGenerator[Orchestrator]:
+    """`python -m retouch_server` in front of `server`; `settings`: further fields of its Settings."""
+    state = server.settings.state_dir.parent
+    port, metrics_port = _two_ports(server)
+    values: dict[str, object] = {
+        "host": HOST,
+        "port": port,
+        "metrics_port": metrics_port,
+        "triton_urls": server.grpc_url,
+        "mask_store": f"sqlite+aiosqlite:///{state / 'masks.sqlite'}",
+        **settings,
+    }
+    environment = {f"RETOUCH_{name.upper()}": str(value) for name, value in values.items()}
+
+    async def is_ready() -> bool:
+        return await is_listening(HOST, port)
+
+    log = state / "orchestrator.log"
+    async with child("retouch_server", [], log, environment=environment, is_ready=is_ready) as pid:
+        yield Orchestrator(f"{HOST}:{port}", pid)
+
+
+@contextlib.asynccontextmanager
+async def service(models: Sequence[str] = (), **settings: object) -> AsyncGenerator[RetouchClient]:
+    """All of it, and a client in this process."""
+    async with (
+        triton(models) as server,
+        orchestrator(server, **settings) as running,
+        RetouchClient(running.target) as client,
+    ):
+        yield client
+
+
+def _chosen(models: Sequence[str], folder: Path) -> Path:
+    """A repository with some of the product's models, and of those for tests."""
+    folder.mkdir()
+    for name in models:
+        places = [source / name for source in (default_source(), _FOR_TESTS)]
+        (folder / name).symlink_to(next(place for place in places if place.is_dir()))
+    return folder
+
+
+def _two_ports(server: LocalTriton) -> tuple[int, int]:
+    """Free ports. The orchestrator could choose for itself, but could not say what it chose."""
+    ports = Ports.free(LocalTritonSettings(repository=server.settings.repository))
+    return ports.grpc, ports.http
