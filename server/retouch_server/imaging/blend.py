@@ -13,8 +13,14 @@ def blend(first: Pixels, second: Pixels, axis: int) -> Pixels:
 
     Where both are equal the result is equal too, bit for bit.
     """
-    weights = ramp(first.shape[axis]).reshape((-1, 1, 1) if axis == 0 else (1, -1, 1))
-    return ((first * (ONE - weights) + second * weights + ONE // 2) >> 8).astype(np.uint8)
+    height, width, channels = first.shape
+    weights = ramp(first.shape[axis])
+    weights = weights[:, None] if axis == 0 else np.repeat(weights, channels)
+    mixed = _lines(first) * (ONE - weights)
+    mixed += _lines(second) * weights
+    mixed += ONE // 2
+    mixed >>= 8
+    return mixed.astype(np.uint8).reshape(height, width, channels)
 
 
 def composite(source: Pixels, fill: Pixels, mask: NDArray[np.uint8]) -> Pixels:
@@ -22,5 +28,16 @@ def composite(source: Pixels, fill: Pixels, mask: NDArray[np.uint8]) -> Pixels:
 
     Images (h, w, channels), mask (h, w).
     """
-    alpha = mask[:, :, None].astype(np.uint16)
-    return ((source * (255 - alpha) + fill * alpha + 127) // 255).astype(np.uint8)
+    alpha = np.repeat(mask, source.shape[2], axis=1).astype(np.uint16)
+    mixed = _lines(fill) * alpha
+    mixed += _lines(source) * (255 - alpha)
+    # Divided by 255 and rounded, exactly for 0 to 65025 (Blinn, "Three wrongs make a right", 1995).
+    mixed += 128
+    mixed += mixed >> 8
+    mixed >>= 8
+    return mixed.astype(np.uint8).reshape(source.shape)
+
+
+def _lines(pixels: Pixels) -> NDArray[np.uint8]:
+    """(h, w, channels) as (h, w · channels): numpy is several times as fast on long rows as on triples."""
+    return pixels.reshape(pixels.shape[0], -1)
