@@ -82,6 +82,13 @@ def test_edit_writes_the_result_and_says_so(served: FakeServer, picture: Path, m
     assert served.opened[0].options.seed == 7
 
 
+def test_global_options_may_stand_behind_the_command(served: FakeServer, picture: Path, tmp_path: Path) -> None:
+    before = json.loads(run(served, "--json", "models", "list").stdout)
+    assert json.loads(run(served, "models", "list", "--json").stdout) == before
+    behind = run(None, "edit", picture, "-o", tmp_path / "out.png", "--json", "--server", served.target)
+    assert json.loads(behind.stdout)["report"]["warnings"] == []
+
+
 def test_edit_in_json_is_one_document(served: FakeServer, picture: Path, tmp_path: Path) -> None:
     served.warnings = ["careful"]
     result = run(served, "--json", "edit", picture, "-o", tmp_path / "out.png")

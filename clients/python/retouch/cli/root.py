@@ -2,6 +2,7 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -54,8 +55,33 @@ def root(
     context.obj = Session(server, token, tls_from(tls_ca, tls_cert, tls_key, is_tls), is_json)
 
 
+def _with_global_options(command: click.Command) -> click.Command:
+    """Lets `--server`, `--token` and `--json` stand behind the command's name too, where most people write them."""
+    if isinstance(command, click.Group):
+        for inner in command.commands.values():
+            _with_global_options(inner)
+        return command
+
+    def override(context: click.Context, parameter: click.Parameter, value: object) -> None:
+        if value:
+            context.obj = replace(context.find_object(Session), **{str(parameter.name): value})  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+    command.params += [
+        click.Option(["--server"], metavar="HOST:PORT", expose_value=False, callback=override, help="As for `retouch`."),
+        click.Option(["--token"], expose_value=False, callback=override, help="As for `retouch`."),
+        click.Option(
+            ["--json", "is_json"],
+            is_flag=True,
+            expose_value=False,
+            callback=override,
+            help="One JSON document on stdout, nothing else there.",
+        ),
+    ]
+    return command
+
+
 for command in (local.up, edit.edit, precheck.precheck, mask.mask, models.models, local.doctor):
-    root.add_command(command)
+    root.add_command(_with_global_options(command))
 
 
 def main() -> None:
