@@ -31,7 +31,7 @@ class Settings:
     queue: int = 64
     """Edits that may wait."""
     client_budget_px: int = 0
-    """Pixels that one client may have in flight; 0: no limit."""
+    """Pixels that one client (by its token's name, else by its address) may have in flight; 0: no limit."""
     tiles_in_flight: int = 4
     """Windows of one stage of one edit at the models at once."""
     threads: int = 2

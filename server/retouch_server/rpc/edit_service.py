@@ -178,7 +178,7 @@ class EditServicer:
         opened = await upload.open()
         header = convert.parse_header(opened.size, opened.pixel_format, opened.options)
         encoding = convert.parse_encoding("options.output_encoding", opened.options.output_encoding)
-        async with self._admission.admit(header.pixels, client_name.get()):
+        async with self._admission.admit(header.pixels, client_name.get() or _host(context)):
             source = opened.mask if opened.HasField("mask") else None
             request = await self._masks.resolve(header, source)
             assembler = RowAssembler(request.height, request.width, request.channels)
@@ -261,6 +261,11 @@ async def _bands(upload: _Upload, assembler: RowAssembler) -> AsyncIterator[Band
             pixels = convert.parse_tile_pixels(tile, channels)
         for band in assembler.add(rect, pixels):
             yield band
+
+
+def _host(context: _Context) -> str:
+    """Where an unnamed client calls from, without its port: `ipv4:10.0.0.7`."""
+    return str(context.peer()).rpartition(":")[0]
 
 
 def _proxy_of(request: EditRequest, bands: list[Band]) -> Pixels:

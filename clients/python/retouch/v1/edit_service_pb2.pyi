@@ -80,9 +80,10 @@ class OpenEdit(_message.Message):
 
     @_builtins.property
     def proxy(self) -> _image_pb2.Proxy:
-        """A small stand-in that the precheck judges. Without one the server makes it from the pixels for images of up to 4 megapixels
-        (it must then hold them all before it can plan: send the tiles without waiting for `accepted`); above that,
-        every masked region is treated as if it had text and fine texture, and `done` says so.
+        """A small stand-in that the precheck judges. It is looked at when there is a mask, or text removal is ALWAYS. Without one the
+        server makes it from the pixels for masked images of up to 4 megapixels (it must then hold them all before it can plan:
+        send the tiles without waiting for `accepted`); above that, every masked region is treated as if it had text and fine
+        texture, and `done` says so. Mask and proxy share this message's 1 MiB: where both are large, store the mask first.
         """
 
     def __init__(
