@@ -4,6 +4,7 @@ import asyncio
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from importlib.metadata import version
 from pathlib import Path
 
 import cv2
@@ -38,7 +39,7 @@ class App:
     def __init__(self, settings: Settings, backend: ModelBackend | None = None) -> None:
         """backend: in place of Triton, for tests."""
         self.settings = settings
-        self.metrics = Metrics()
+        self.metrics = Metrics(version=version("retouch-server"))
         self.port = 0
         self._backend = backend
         self._executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="pixels")

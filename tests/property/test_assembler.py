@@ -118,3 +118,13 @@ def test_full_width_strips_pass_through_without_a_copy() -> None:
     image = np.zeros((100, 30, 3), np.uint8)
     (band,) = RowAssembler(100, 30, 3).add(Rect(0, 0, 100, 30), image)
     assert band.pixels is image
+
+
+def test_lookahead_counts_from_the_first_incomplete_row() -> None:
+    assembler = RowAssembler(4000, 4, 1)
+    pixels = np.zeros((1000, 2, 1), np.uint8)
+    for x in (0, 2):
+        list(assembler.add(Rect(0, x, 1000, 2), pixels))  # rows 960 to 1000 are whole, the block of 64 they lie in is not
+    assembler.check(Rect(1000, 0, 1000, 2))
+    with pytest.raises(BadField, match="below row 1000"):
+        assembler.check(Rect(1000, 0, 1025, 2))

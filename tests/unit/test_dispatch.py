@@ -25,9 +25,9 @@ class Replicas(FakeBackend):
         self.attempts: list[int] = []
 
     @asynccontextmanager
-    async def infer(self, call: Call, *, attempt: int = 0) -> AsyncGenerator[Mapping[str, Array]]:
-        self.attempts.append(attempt)
-        async with super().infer(call, attempt=attempt) as outputs:
+    async def infer(self, call: Call, *, turn: int = 0) -> AsyncGenerator[Mapping[str, Array]]:
+        self.attempts.append(turn)
+        async with super().infer(call, turn=turn) as outputs:
             yield outputs
 
     async def specs(self) -> list[ModelSpec]:

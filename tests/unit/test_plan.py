@@ -256,3 +256,12 @@ def test_the_largest_sizes_are_taken() -> None:
     check_size(MAX_SIDE_PX, 1)
     check_size(1, MAX_SIDE_PX)
     check_size(MAX_PIXELS // 50_000, 50_000)
+
+
+async def test_a_hole_larger_than_a_window_is_warned_of() -> None:
+    mask = Mask.full(300, 300)
+    findings = Findings(find_regions(mask), (RegionFinding(Rect(0, 0, 300, 300), 90_000, 0.0, 0.0),))
+    made = await plan(mask, findings)
+    assert any("wholly within a hole" in warning for warning in made.warnings)
+    small, found = two_regions()
+    assert not any("wholly within a hole" in warning for warning in (await plan(small, found)).warnings)

@@ -48,10 +48,11 @@ class RowAssembler:
         if not self._image.contains(rect):
             size = f"{self._image.height}×{self._image.width}"
             raise BadField("tile.rect", f"{where} lies outside the image of {size} px")
-        if rect.bottom > self._next_row + LOOKAHEAD_ROWS:
+        if rect.bottom > self._next_row + LOOKAHEAD_ROWS and rect.bottom > self._first_incomplete() + LOOKAHEAD_ROWS:
             raise BadField(
                 "tile.rect",
-                f"{where} reaches more than {LOOKAHEAD_ROWS} rows below row {self._next_row}, the first that is incomplete; "
+                f"{where} reaches more than {LOOKAHEAD_ROWS} rows below row {self._first_incomplete()}, the first that is "
+                "incomplete; "
                 "send tiles so that rows complete from top to bottom",
             )
         if rect.y < self._next_row:
@@ -90,6 +91,12 @@ class RowAssembler:
                 "tile",
                 f"the stream ended before row {self._next_row} was complete; the image has {self._image.height} rows",
             )
+
+    def _first_incomplete(self) -> int:
+        """The first row that misses a pixel: rows of the first block may be whole before the block is."""
+        if not self._blocks:
+            return self._next_row
+        return self._next_row + int(np.argmin(self._blocks[0].covered.all(axis=1)))
 
     def _extend(self, bottom: int) -> None:
         stop = self._blocks[-1].rows.stop if self._blocks else self._next_row

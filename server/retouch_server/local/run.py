@@ -133,7 +133,11 @@ class TritonRun:
             await asyncio.sleep(_READY_POLL_S)
         # It answers once it has tried to load everything: whatever is not ready now has failed.
         if failed := [state for state in await control.model_states(self._http_url) if not state.is_ready]:
-            reasons = "\n".join(f"model {model.name!r} did not load: {model.reason or 'no reason'}" for model in failed)
+            silent = "Triton gives no reason; most likely its config.pbtxt does not parse"
+            # What follows "At:" are the frames of a model's traceback: they are in the log.
+            reasons = "\n".join(
+                f"model {model.name!r} did not load: {(model.reason or silent).split('At:')[0].strip()}" for model in failed
+            )
             raise ModelLoadError(f"{reasons}\n(the whole log: {self._settings.log})")
 
     def _log_tail(self) -> str:

@@ -1,17 +1,23 @@
 """A whole service on this machine: Triton under supervision, and an orchestrator in front of it."""
 
 import asyncio
+import fcntl
 import signal
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from retouch_server.app import App
-from retouch_server.config import Settings
-from retouch_server.local.launch import LocalTritonSettings
-from retouch_server.local.repository import assemble, default_source
+from retouch_server.config import ConfigError, Settings
+from retouch_server.local.control import ModelLoadError
+from retouch_server.local.launch import LocalTritonError, LocalTritonSettings
+from retouch_server.local.repository import RepositoryError, assemble, default_source
+from retouch_server.local.runtime import MissingError
 from retouch_server.local.triton import LocalTriton
+
+FAILURES = (MissingError, RepositoryError, ModelLoadError, LocalTritonError, ConfigError, OSError)
+"""What can keep a local service from starting; each says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,27 @@ async def local_service(settings: LocalSettings) -> AsyncGenerator[LocalService]
 
     Errors: MissingError, RepositoryError, ModelLoadError, LocalTritonError with what to do; OSError when a port is taken.
     """
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    with _only_user_of(settings.state_dir):
+        async with _running(settings) as service:
+            yield service
+
+
+@contextmanager
+def _only_user_of(state_dir: Path) -> Generator[None]:
+    """Holds the folder until the end of this process at the latest. Errors: LocalTritonError when another one has it."""
+    with (state_dir / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LocalTritonError(
+                f"{state_dir} is in use by another `retouch up`; give this one its own --state-dir"
+            ) from None
+        yield
+
+
+@asynccontextmanager
+async def _running(settings: LocalSettings) -> AsyncGenerator[LocalService]:
     repository = settings.state_dir / "models"
     sources = settings.model_repositories or (default_source(),)
     await asyncio.to_thread(assemble, sources, repository)

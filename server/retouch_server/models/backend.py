@@ -38,11 +38,11 @@ class ModelBackend(Protocol):
         """All models of the repository, ready or not, by name. Errors: ModelUnavailable."""
         ...
 
-    def infer(self, call: Call, *, attempt: int = 0) -> AbstractAsyncContextManager[Mapping[str, Array]]:
+    def infer(self, call: Call, *, turn: int = 0) -> AbstractAsyncContextManager[Mapping[str, Array]]:
         """Runs `call`; the outputs are valid, and read-only, inside the `async with`.
 
-        attempt: which replica is asked, where there are several: another one for each attempt. Cancelling leaves no memory that
-        a model still writes to in use. Errors: ModelUnavailable when no answer came and another attempt may help, ModelFault
+        turn: which replica is asked, where there are several: they are counted round. Cancelling leaves no memory that a model
+        still writes to in use. Errors: ModelUnavailable when no answer came and another attempt may help, ModelFault
         when the model answered wrongly.
         """
         ...

@@ -39,6 +39,7 @@ class Dispatcher:
         self._backend = backend
         self._policy = policy or RetryPolicy()
         self._sleep = sleep
+        self._turn = 0  # grows with each call: calls go to the replicas in turn, and each attempt to the next one
 
     @asynccontextmanager
     async def infer(self, call: Call, on_retry: Callable[[], None] = lambda: None) -> AsyncGenerator[Mapping[str, Array]]:
@@ -47,8 +48,10 @@ class Dispatcher:
         Errors: ModelUnavailable, ModelFault after the last attempt. What is raised inside the `async with` is not retried.
         """
         attempt = 0
+        first_turn = self._turn
+        self._turn += 1
         while True:
-            context = self._backend.infer(call, attempt=attempt)
+            context = self._backend.infer(call, turn=first_turn + attempt)
             try:
                 outputs = await context.__aenter__()
                 try:

@@ -35,7 +35,7 @@ class FakeBackend:
         return [spec for spec, _ in self._models.values()]
 
     @asynccontextmanager
-    async def infer(self, call: Call, *, attempt: int = 0) -> AsyncGenerator[Mapping[str, Array]]:
+    async def infer(self, call: Call, *, turn: int = 0) -> AsyncGenerator[Mapping[str, Array]]:
         self.calls.append(call.model)
         self.running += 1
         self.most_running = max(self.most_running, self.running)

@@ -2,14 +2,17 @@
 
 import contextlib
 import math
+import os
 import secrets
 from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 
 from retouch_server.models.backend import Array
 
+FOLDER = Path("/dev/shm")
 NAME_PREFIX = "retouch-io-"
 _GRAIN = 1 << 16
 _MOST_FREE = 16
@@ -19,7 +22,13 @@ class Region:
     """A piece of shared memory. Its creator unlinks it; should the process be killed, Python's resource tracker does."""
 
     def __init__(self, size: int) -> None:
+        """Errors: OSError when no shared memory is left (a container's /dev/shm has 64 MiB by default)."""
         self.memory = SharedMemory(name=f"{NAME_PREFIX}{secrets.token_hex(8)}", create=True, size=size)
+        try:
+            _allocate(self.memory.name, size)
+        except OSError:
+            self.destroy()
+            raise
         self.size = size
         self.registered: set[str] = set()
         """Addresses of the servers that know it."""
@@ -41,6 +50,15 @@ class Region:
             self.memory.close()
 
 
+def _allocate(name: str, size: int) -> None:
+    """Takes the pages now: without, a full /dev/shm would end the process with SIGBUS at the first write to a page."""
+    descriptor = os.open(FOLDER / name, os.O_RDWR)
+    try:
+        os.posix_fallocate(descriptor, 0, size)
+    finally:
+        os.close(descriptor)
+
+
 class Arena:
     """Regions to borrow; few sizes are in use, so that nearly every call finds one that fits."""
 
@@ -53,14 +71,15 @@ class Arena:
         return len(self._free)
 
     def acquire(self, size: int) -> Region:
-        """A region of at least `size` bytes; the caller gives it back with `release` or `discard`."""
-        self.in_use += 1
+        """A region of at least `size` bytes; the caller gives it back with `release` or `discard`. Errors: OSError."""
         fitting = [region for region in self._free if size <= region.size <= 2 * size + _GRAIN]
         if fitting:
             region = min(fitting, key=lambda region: region.size)
             self._free.remove(region)
-            return region
-        return Region(-(-size // _GRAIN) * _GRAIN)
+        else:
+            region = Region(-(-size // _GRAIN) * _GRAIN)
+        self.in_use += 1
+        return region
 
     def release(self, region: Region) -> Region | None:
         """Gives a region back; returns one to be unregistered and destroyed when there are too many."""
@@ -72,6 +91,11 @@ class Arena:
         """Gives back a region that somebody may still write to: it is never used again."""
         self.in_use -= 1
         region.destroy()
+
+    def forget(self, url: str) -> None:
+        """The server at `url` may have been restarted: it knows none of the free regions any more."""
+        for region in self._free:
+            region.registered.discard(url)
 
     def drain(self) -> list[Region]:
         """Takes all free regions out, to be unregistered and destroyed."""

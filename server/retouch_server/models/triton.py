@@ -91,7 +91,6 @@ class TritonBackend:
         if metrics is not None:
             metrics.shared_memory_slots.set_function(lambda: self._arena.in_use + self._arena.free)
             metrics.shared_memory_slots_in_use.set_function(lambda: self._arena.in_use)
-        self._turn = 0
         self._batched: dict[str, bool] = {}
         self._abandoned: set[asyncio.Task[None]] = set()
         self._registering = asyncio.Lock()
@@ -102,8 +101,7 @@ class TritonBackend:
         return self._arena.in_use
 
     async def specs(self) -> list[ModelSpec]:
-        for attempt in range(len(self._endpoints)):
-            endpoint = self._endpoints[(self._turn + attempt) % len(self._endpoints)]
+        for endpoint in self._endpoints:
             try:
                 return await self._specs_of(endpoint)
             except InferenceServerException as error:
@@ -136,10 +134,8 @@ class TritonBackend:
         return specs
 
     @asynccontextmanager
-    async def infer(self, call: Call, *, attempt: int = 0) -> AsyncGenerator[Mapping[str, Array]]:
-        if attempt == 0:
-            self._turn = (self._turn + 1) % len(self._endpoints)
-        endpoint = self._endpoints[(self._turn + attempt) % len(self._endpoints)]
+    async def infer(self, call: Call, *, turn: int = 0) -> AsyncGenerator[Mapping[str, Array]]:
+        endpoint = self._endpoints[turn % len(self._endpoints)]
         if endpoint.shares_memory is None:
             endpoint.shares_memory = await self._probe(endpoint)
         if endpoint.shares_memory:
@@ -178,8 +174,11 @@ class TritonBackend:
     @asynccontextmanager
     async def _infer_shared(self, endpoint: _Endpoint, call: Call) -> AsyncGenerator[Mapping[str, Array]]:
         inputs, outputs, size = self._layout(call)
-        region = self._arena.acquire(size)
-        # From here on exactly one of `_release`, `discard` and an abandoned task gives the region back.
+        try:
+            region = self._arena.acquire(size)
+        except OSError as error:
+            raise ModelUnavailable(f"no shared memory is left for model {call.model}", RETRY_AFTER_S) from error
+        # From here on exactly one of `_release`, `_discard` and an abandoned task gives the region back.
         try:
             if endpoint.url not in region.registered:
                 async with self._registering:
@@ -190,10 +189,10 @@ class TritonBackend:
                 del target
             request = asyncio.ensure_future(self._request(endpoint, call, region, inputs, outputs))
         except InferenceServerException as error:
-            self._arena.discard(region)
+            self._discard(region)
             raise self._translate(error, call, region, endpoint) from error
         except BaseException:
-            self._arena.discard(region)
+            self._discard(region)
             raise
         try:
             await asyncio.shield(request)
@@ -204,12 +203,15 @@ class TritonBackend:
         except InferenceServerException as error:
             fault = self._translate(error, call, region, endpoint)
             if error.status() == "StatusCode.DEADLINE_EXCEEDED":
-                self._arena.discard(region)
+                self._discard(region, is_over=False)
             else:
                 await self._release(region)
             raise fault from error
         except ModelFault:
             await self._release(region)
+            raise
+        except BaseException:
+            self._discard(region)
             raise
         views = {t.name: region.view(t.offset, call.outputs[t.name].shape, t.dtype) for t in outputs}
         try:
@@ -251,8 +253,8 @@ class TritonBackend:
     async def _give_back_after(self, request: asyncio.Future[None], region: Region) -> None:
         try:
             await request
-        except (InferenceServerException, ModelFault):
-            self._arena.discard(region)
+        except Exception:  # of a call that nobody waits for any more
+            self._discard(region)
         else:
             await self._release(region)
 
@@ -267,19 +269,31 @@ class TritonBackend:
         )
         region.registered.add(endpoint.url)
 
+    def _discard(self, region: Region, *, is_over: bool = True) -> None:
+        """Gives back a region that is never used again. Triton is told to forget it once the call `is_over`, not before:
+        a model that still writes to it would write to nowhere."""
+        self._arena.discard(region)
+        if is_over:
+            self._abandon(self._unregister(region))
+
     async def _release(self, region: Region) -> None:
         surplus = self._arena.release(region)
         if surplus is not None:
             await self._retire(surplus)
 
     async def _retire(self, region: Region) -> None:
+        try:
+            await self._unregister(region)
+        finally:
+            region.destroy()
+
+    async def _unregister(self, region: Region) -> None:
         for endpoint in self._endpoints:
             if endpoint.url in region.registered:
                 try:
                     await endpoint.client.unregister_system_shared_memory(region.name, client_timeout=CONTROL_TIMEOUT_S)
                 except InferenceServerException as error:
                     log.debug("triton %s did not unregister %s: %s", endpoint.url, region.name, error)
-        region.destroy()
 
     # -- bytes ---------------------------------------------------------------------------------------------------------
 
@@ -317,6 +331,7 @@ class TritonBackend:
         log.warning("model %s on triton %s: %s %s", call.model, endpoint.url, status, message)
         if status == "StatusCode.UNAVAILABLE" or "shared memory region" in message.lower():
             # It may have been restarted, here or elsewhere: ask again what it knows.
+            self._arena.forget(endpoint.url)
             if region is not None:
                 region.registered.discard(endpoint.url)
             if self._use_shared_memory is None:

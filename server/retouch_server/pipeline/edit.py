@@ -106,7 +106,8 @@ class Editor:
         stages = [TiledStage(stage, job_of(stage), planned.request.channels, context) for stage in planned.plan.stages]
         steps: list[_Step] = list(stages)
         tap = None
-        if planned.proxy is not None and any(stage.name == StageName.TEXT_REMOVAL for stage in planned.plan.stages):
+        removes_text = any(stage.name == StageName.TEXT_REMOVAL for stage in planned.plan.stages)
+        if removes_text and planned.proxy is not None and self.catalogue.find(Kind.TEXT_DETECT) is not None:
             tap = _ProxyTap(planned.request)
             at_input_size = sum(stage.name != StageName.UPSCALE for stage in planned.plan.stages)
             steps.insert(at_input_size, tap)
@@ -121,9 +122,9 @@ class Editor:
         report = EditReport([stage.report for stage in stages])
         for stage in report.stages:
             self._record(stage)
-        if tap is not None:
+        if tap is not None and planned.proxy is not None:
             try:
-                report.residual_text_score = await self._residual_text(planned, tap.builder.finish())
+                report.residual_text_score = await self._residual_text(planned, planned.proxy, tap.builder.finish())
             except (ModelUnavailable, ModelFault) as error:
                 # The picture is done; that nobody looked at it again is worth a word, not a failure.
                 report.warnings.append(f"the text left in the result was not measured: {error}")
@@ -139,15 +140,15 @@ class Editor:
             labels = {"stage": name, "model": spec.name, "version": spec.version}
             self.metrics.seam_score.labels(**labels).observe(report.seam.score)
 
-    async def _residual_text(self, planned: PlannedEdit, after: Pixels) -> float | None:
-        """The share of the text under the mask that the detector still finds; None when there is no detector or was no text."""
-        if self.catalogue.find(Kind.TEXT_DETECT) is None or planned.proxy is None:
-            return None
+    async def _residual_text(self, planned: PlannedEdit, before_px: Pixels, after: Pixels) -> float | None:
+        """The share of the text under the mask that the detector still finds; None when there was no text."""
         request = planned.request
-        regions = planned.findings.regions or find_regions(Mask.full(request.height, request.width))
+        regions = planned.findings.regions or await asyncio.get_running_loop().run_in_executor(
+            self.executor, lambda: find_regions(Mask.full(request.height, request.width))
+        )
         before = planned.findings.text
         if before is None:
-            before = text_cells(await self.precheck.detect_text(planned.proxy), regions)
+            before = text_cells(await self.precheck.detect_text(before_px), regions)
         treated = regions.coverage * np.isin(
             regions.labels, [label for label, route in enumerate(planned.plan.routes, 1) if route.removes_text] or [1]
         )

@@ -180,4 +180,13 @@ def _warnings(request: EditRequest, findings: Findings, stages: Sequence[StagePl
         )
     if request.options.prompt and not any(stage.spec.takes_prompt for stage in stages):
         warnings.append("the prompt was not used: none of the models that ran takes one")
+    for stage in stages:
+        if stage.name == StageName.INPAINT and stage.mask is not None:
+            tiles = (tile for row in stage.grid for tile in row.tiles if tile.index in stage.to_run)
+            blind = sum(bool(stage.mask.window(tile.window).all()) for tile in tiles)
+            if blind:
+                warnings.append(
+                    f"{blind} windows lie wholly within a hole: {stage.spec.name} sees nothing there to go by, and fills them "
+                    f"with one colour; holes narrower than {stage.spec.window_px} px do better"
+                )
     return warnings

@@ -39,7 +39,10 @@ class ErrorInterceptor(aio.ServerInterceptor):
 
 
 class TokenInterceptor(aio.ServerInterceptor):
-    """Admits callers whose `authorization: Bearer …` is among `tokens` (token → client's name). Health is open to all."""
+    """Admits callers whose `authorization: Bearer …` is among `tokens` (token → client's name).
+
+    Health and reflection are open to all.
+    """
 
     def __init__(self, tokens: Mapping[str, str]) -> None:
         self._tokens = dict(tokens)

@@ -16,6 +16,7 @@ from retouch_server.imaging.codec import decode_proxy, encode_png
 from retouch_server.imaging.mask import Mask
 from retouch_server.masks.registry import MaskRegistry, StoredMask, parse_image_id
 from retouch_server.masks.suggest import Suggestion, suggest
+from retouch_server.rpc.convert import check_message_size
 from retouch_server.telemetry.metrics import Metrics
 
 Detect = Callable[[NDArray[np.uint8]], Awaitable[NDArray[np.uint8]]]
@@ -116,9 +117,12 @@ class MaskService(mask_service_pb2_grpc.MaskServiceServicer):
         """The next message; None at the end of the stream."""
         try:
             async with asyncio.timeout(self._stall_s):
-                return await anext(requests, None)
+                message = await anext(requests, None)
         except TimeoutError:
             raise UploadStalled(f"no part of the mask came for {self._stall_s:g} s; send it without pauses") from None
+        if message is not None:
+            check_message_size(message.ByteSize())
+        return message
 
     async def _off_the_loop(self, work: Callable[..., _T], *args: object) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._executor, work, *args)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from retouch.v1 import image_pb2
 from retouch_server.errors import BadField
 from retouch_server.imaging.mask import Mask
+from retouch_server.imaging.png import parse_gray_header
 from retouch_server.masks.registry import MaskRegistry, parse_image_id
 from retouch_server.pipeline.request import EditRequest
 
@@ -45,12 +46,13 @@ class MaskResolver:
                 version = stored.version
             case _:
                 raise BadField("mask.source", "is empty; give an inline PNG or a reference, or leave the mask out")
-        loop = asyncio.get_running_loop()
-        mask = await loop.run_in_executor(self.executor, Mask.from_png, png, field)
-        if (mask.height, mask.width) != (request.height, request.width):
+        header = parse_gray_header(png, field)  # before any pixel is decoded
+        if (header.height, header.width) != (request.height, request.width):
             raise BadField(
                 field,
-                f"the mask has {mask.height}×{mask.width} px, the image {request.height}×{request.width}; "
+                f"the mask has {header.height}×{header.width} px, the image {request.height}×{request.width}; "
                 "(height, width) must be equal",
             )
+        loop = asyncio.get_running_loop()
+        mask = await loop.run_in_executor(self.executor, Mask.from_png, png, field)
         return replace(request, mask=mask, mask_version=version)

@@ -48,8 +48,8 @@ def up(session: Session, host: str, port: int, metrics_port: int, state_dir: Pat
                 session.out.print(f"  {escaped(name)}: {escaped(url)}")
         sys.stdout.flush()
 
-    sys.exit(
-        runner.run(
+    try:
+        code = runner.run(
             host=host,
             port=port,
             metrics_port=metrics_port,
@@ -57,7 +57,12 @@ def up(session: Session, host: str, port: int, metrics_port: int, state_dir: Pat
             model_repositories=list(repositories),
             on_ready=on_ready,
         )
-    )
+    except runner.FAILURES as error:
+        if session.is_json:
+            session.answer({"error": {"kind": type(error).__name__, "message": str(error), "exit_code": REFUSED}})
+        session.err.print(f"[bold red]error:[/] {escaped(str(error))}")
+        sys.exit(REFUSED)
+    sys.exit(code)
 
 
 @click.command()

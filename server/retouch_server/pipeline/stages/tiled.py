@@ -81,8 +81,8 @@ class _BusyClock:
     """Time during which anything runs, and from the first start to the last end."""
 
     running: int = 0
-    busy: float = 0.0
-    elapsed: float = 0.0
+    busy_s: float = 0.0
+    elapsed_s: float = 0.0
     began_s: float | None = None
     busy_since_s: float = 0.0
 
@@ -94,9 +94,9 @@ class _BusyClock:
 
     def leave(self, now_s: float) -> None:
         self.running -= 1
-        self.elapsed = now_s - (self.began_s or now_s)
+        self.elapsed_s = now_s - (self.began_s or now_s)
         if not self.running:
-            self.busy += now_s - self.busy_since_s
+            self.busy_s += now_s - self.busy_since_s
 
 
 class TiledStage:
@@ -183,7 +183,7 @@ class TiledStage:
         finally:
             self._slots.release()
             self._busy.leave(time.monotonic())
-            self.report.seconds, self.report.busy_seconds = self._busy.elapsed, self._busy.busy
+            self.report.seconds, self.report.busy_seconds = self._busy.elapsed_s, self._busy.busy_s
         self.report.tiles_run += 1
         tiles.labels(stage=name, model=spec.name, outcome="run").inc()
         work.running -= 1
