@@ -1,6 +1,8 @@
 """The composition root: builds every adapter, starts them, and takes them down in order."""
 
 import asyncio
+import contextlib
+import ctypes
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
@@ -32,6 +34,9 @@ from retouch_server.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
+_M_MMAP_THRESHOLD = -3  # malloc.h
+_LARGE_BYTES = 4 << 20
+
 
 class App:
     """An orchestrator. `start`, then `drain` and `stop`; `port` and `metrics_port` say where it listens."""
@@ -56,6 +61,7 @@ class App:
     async def start(self) -> None:
         """Listens and serves once the models are known. Errors: OSError when a port is taken, ModelUnavailable."""
         cv2.setNumThreads(1)  # pixel work has its own threads
+        _return_large_buffers()
         settings = self.settings
         await self._operator.start(settings.host, settings.metrics_port)
         use_shared_memory = {"auto": None, "always": True, "never": False}[settings.shared_memory]
@@ -132,6 +138,15 @@ async def _cancel(task: asyncio.Task[None]) -> None:
     """Cancels `task` and waits for its end."""
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+def _return_large_buffers() -> None:
+    """Has glibc give buffers of a strip's size back to the system at once.
+
+    Left to itself it raises the limit with each one that is freed, keeps them on its heap, and the heap grows in pieces.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # another C library has other ways
+        ctypes.CDLL("libc.so.6").mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
 
 
 def _tls(settings: Settings) -> grpc.ServerCredentials | None:
