@@ -35,7 +35,7 @@ class Settings:
     tiles_in_flight: int = 4
     """Windows of one stage of one edit at the models at once."""
     threads: int = 2
-    """Threads for pixel work."""
+    """Threads for pixel work (the coding of PNG tiles has asyncio's own)."""
     upload_idle_s: float = 30.0
     """An upload that pauses for longer is ended."""
     drain_s: float = 600.0
