@@ -1,0 +1,170 @@
+"""Which models an edit may use, and which it gets unasked: a table, not code. `retouch profile` writes it, the server loads it.
+
+    [upscale.low]
+    default = ["creative", "conservative"]   # the first method that is served
+    allowed = ["*"]                          # methods that a caller may name; "*": any
+
+    [upscale.standard]
+    default = ["conservative"]
+    allowed = ["*"]
+
+    [upscale.commerce]
+    default = ["conservative"]
+    allowed = ["conservative"]               # never "creative" and never "*": such a table is refused
+
+    [upscale.agreement]
+    least_db = 30.0                          # PSNR of the shrunken creative window against the input, else conservative
+
+    [inpaint]
+    default = ["patch", "classical"]
+    proxy_below_texture = 0.0                # texture score under which a region is filled at proxy resolution
+
+What a table leaves out keeps its default.
+"""
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+from retouch_server.errors import UpscalerNotAllowed
+from retouch_server.models.spec import ModelSpec
+from retouch_server.pipeline.request import Criticality
+
+ANY = "*"
+CREATIVE = "creative"
+CONSERVATIVE = "conservative"
+INPAINT_DEFAULTS = ("patch", "classical", "diffusion")
+"""Methods of inpainting that a policy may order."""
+
+
+class PolicyError(ValueError):
+    """A policy table that cannot be used; the message names the key and what is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What one criticality may bear: methods of upscalers, best first."""
+
+    default: tuple[str, ...]
+    allowed: tuple[str, ...]
+
+    def admits(self, method: str) -> bool:
+        """Whether an upscaler of that method may run when a caller names it."""
+        return ANY in self.allowed or method in self.allowed
+
+
+_GATES = MappingProxyType(
+    {
+        Criticality.LOW: Gate((CREATIVE, CONSERVATIVE), (ANY,)),
+        Criticality.STANDARD: Gate((CONSERVATIVE,), (ANY,)),
+        Criticality.COMMERCE: Gate((CONSERVATIVE,), (CONSERVATIVE,)),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The table. `digest`: sha256 of the file it came from, empty for the one built in."""
+
+    gates: Mapping[Criticality, Gate] = field(default_factory=lambda: _GATES)
+    least_agreement_db: float = 30.0
+    inpaint: tuple[str, ...] = ("patch", "classical")
+    proxy_below_texture: float = 0.0
+    digest: str = ""
+
+    def check_upscaler(self, spec: ModelSpec, criticality: Criticality) -> None:
+        """The gate. Errors: UpscalerNotAllowed."""
+        gate = self.gates[criticality]
+        if not gate.admits(spec.method):
+            reason = f"its method is {spec.method or 'not stated'}, and the policy allows {' or '.join(gate.allowed)}"
+            if criticality == Criticality.COMMERCE:
+                reason += "; a picture of goods must not show invented texture"
+            raise UpscalerNotAllowed(spec.name, criticality, reason)
+
+
+def load_policy(path: Path | None) -> Policy:
+    """The policy in a TOML file; the one built in without a file. Errors: PolicyError, also when it cannot be read."""
+    if path is None:
+        return Policy()
+    try:
+        return parse_policy(path.read_bytes())
+    except OSError as error:
+        raise PolicyError(f"the policy {path} cannot be read: {error.strerror}") from error
+    except PolicyError as error:
+        raise PolicyError(f"{path}: {error}") from error
+
+
+def parse_policy(text: bytes) -> Policy:
+    """The policy that a table says. Errors: PolicyError."""
+    try:
+        table = tomllib.loads(text.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise PolicyError(f"is not TOML: {error}") from error
+    _check_keys("", table, ("upscale", "inpaint"))
+    upscale, inpaint = _table("upscale", table), _table("inpaint", table)
+    _check_keys("upscale", upscale, (*Criticality, "agreement"))
+    agreement = _table("agreement", upscale, "upscale")
+    _check_keys("upscale.agreement", agreement, ("least_db",))
+    _check_keys("inpaint", inpaint, ("default", "proxy_below_texture"))
+    defaults = Policy()
+    return Policy(
+        gates=MappingProxyType({level: _gate(level, upscale) for level in Criticality}),
+        least_agreement_db=_number("upscale.agreement.least_db", agreement, defaults.least_agreement_db, 0.0, 100.0),
+        inpaint=_methods("inpaint.default", inpaint, "default", defaults.inpaint, INPAINT_DEFAULTS),
+        proxy_below_texture=_number("inpaint.proxy_below_texture", inpaint, defaults.proxy_below_texture, 0.0, 1.0),
+        digest=hashlib.sha256(text).hexdigest(),
+    )
+
+
+def _gate(level: Criticality, upscale: Mapping[str, Any]) -> Gate:
+    name, built_in = f"upscale.{level}", _GATES[level]
+    row = _table(level, upscale, "upscale")
+    _check_keys(name, row, ("default", "allowed"))
+    gate = Gate(
+        _methods(f"{name}.default", row, "default", built_in.default),
+        _methods(f"{name}.allowed", row, "allowed", built_in.allowed),
+    )
+    for method in gate.default:
+        if not gate.admits(method):
+            raise PolicyError(f"{name}.default names {method!r}, which {name}.allowed does not; add it there or drop it")
+    if level == Criticality.COMMERCE and (gate.admits(CREATIVE) or ANY in gate.default):
+        raise PolicyError(f"{name} must not admit {CREATIVE!r} nor {ANY!r}: a picture of goods must not show invented texture")
+    return gate
+
+
+def _table(key: str, table: Mapping[str, Any], parent: str = "") -> Mapping[str, Any]:
+    value = table.get(key, {})
+    if not isinstance(value, dict):
+        raise PolicyError(f"{'.'.join(filter(None, (parent, key)))} must be a table")
+    return cast(Mapping[str, Any], value)
+
+
+def _check_keys(name: str, table: Mapping[str, Any], known: tuple[str, ...]) -> None:
+    for key in table:
+        if key not in known:
+            raise PolicyError(f"{'.'.join(filter(None, (name, key)))} is not known here; there are {', '.join(known)}")
+
+
+def _methods(
+    name: str, table: Mapping[str, Any], key: str, default: tuple[str, ...], known: tuple[str, ...] = ()
+) -> tuple[str, ...]:
+    value: object = table.get(key, list(default))
+    items = cast(list[object], value) if isinstance(value, list) else []
+    methods = tuple(item for item in items if isinstance(item, str) and item)
+    if not methods or len(methods) != len(items):
+        raise PolicyError(f"{name} = {value!r} must be a list of at least one method, such as {list(default)!r}")
+    for method in methods:
+        if known and method not in known:
+            raise PolicyError(f"{name} names {method!r}; there are {', '.join(known)}")
+    return methods
+
+
+def _number(name: str, table: Mapping[str, Any], default: float, least: float, most: float) -> float:
+    value: object = table.get(name.rsplit(".", 1)[-1], default)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise PolicyError(f"{name} = {value!r} must be a number from {least:g} to {most:g}")
+    return float(value)
