@@ -17,7 +17,7 @@ setup: $(STAMP)  ## make .venv with the client, the server, Triton and the tools
 $(STAMP): pyproject.toml clients/python/pyproject.toml requirements/no-deps.txt requirements/constraints.txt
 	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info < (3, 14), "Retouch needs CPython 3.11 to 3.13; set PYTHON=…"'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements/constraints.txt -e clients/python -e '.[triton,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements/constraints.txt -e 'clients/python[profile]' -e '.[triton,dev]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements/no-deps.txt
 	touch $@
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from retouch.cli import edit, local, mask, models, precheck
+from retouch.cli import edit, local, mask, models, precheck, profile
 from retouch.cli.exits import MEANINGS, UNEXPECTED
 from retouch.cli.session import Session, tls_from
 
@@ -80,7 +80,7 @@ def _with_global_options(command: click.Command) -> click.Command:
     return command
 
 
-for command in (local.up, edit.edit, precheck.precheck, mask.mask, models.models, local.doctor):
+for command in (local.up, edit.edit, precheck.precheck, mask.mask, models.models, profile.profile, local.doctor):
     root.add_command(_with_global_options(command))
 
 

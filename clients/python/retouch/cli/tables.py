@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.table import Table
 
 import retouch
+from retouch.profiling.run import Score
 
 
 def plan_table(plan: retouch.Plan, estimate: retouch.Estimate) -> Table:
@@ -61,6 +62,23 @@ def models_table(models: Sequence[retouch.Model]) -> Table:
             ", ".join(model.versions) or "-",
             model.digest[:12] or "-",
             "ready" if model.is_ready else f"not ready: {model.reason}",
+        )
+    return table
+
+
+def profile_table(scores: Sequence[Score]) -> Table:
+    """Candidates beside one another, by task and label."""
+    table = _table("task", "label", "candidate", "pairs", "PSNR dB", "SSIM", "LPIPS", "s/MP")
+    for each in scores:
+        table.add_row(
+            each.candidate.kind + (f" x{each.candidate.scale}" if each.candidate.kind == "upscale" else ""),
+            each.label,
+            each.candidate.name,
+            str(each.pairs),
+            f"{each.psnr_db:.2f}",
+            f"{each.ssim:.4f}",
+            "-" if each.lpips is None else f"{each.lpips:.3f}",
+            f"{each.seconds_per_mp:.2f}",
         )
     return table
 
