@@ -6,6 +6,7 @@ import sys
 
 from retouch_server.app import App
 from retouch_server.config import ConfigError, Settings
+from retouch_server.pipeline.policy import PolicyError
 from retouch_server.telemetry.logging import set_up_logging
 
 
@@ -38,7 +39,7 @@ def main() -> int:
         asyncio.run(serve(settings))
     except (ConfigError, OSError, ValueError) as error:
         print(f"retouch-server: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError) else 1
+        return 2 if isinstance(error, ConfigError | PolicyError) else 1
     return 0
 
 

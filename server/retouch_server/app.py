@@ -23,6 +23,7 @@ from retouch_server.pipeline.admission import Admission, Limits
 from retouch_server.pipeline.edit import Editor
 from retouch_server.pipeline.estimate import Estimator, measure
 from retouch_server.pipeline.findings import Precheck
+from retouch_server.pipeline.policy import load_policy
 from retouch_server.rpc.edit_service import EditServicer
 from retouch_server.rpc.mask_service import MaskService
 from retouch_server.rpc.masks import MaskResolver
@@ -63,6 +64,7 @@ class App:
         cv2.setNumThreads(1)  # pixel work has its own threads
         _return_large_buffers()
         settings = self.settings
+        policy = load_policy(Path(settings.policy) if settings.policy else None)
         await self._operator.start(settings.host, settings.metrics_port)
         use_shared_memory = {"auto": None, "always": True, "never": False}[settings.shared_memory]
         urls = [url.strip() for url in settings.triton_urls.split(",")]
@@ -75,7 +77,7 @@ class App:
         precheck = Precheck(self.catalogue, dispatcher)
         estimator = Estimator()
         self.editor = Editor(
-            self.catalogue, dispatcher, precheck, estimator, self._executor, self.metrics, settings.tiles_in_flight
+            self.catalogue, dispatcher, precheck, estimator, self._executor, self.metrics, settings.tiles_in_flight, policy
         )
         await self._await_models()
         await measure(estimator, self.catalogue, dispatcher)

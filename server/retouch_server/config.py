@@ -47,6 +47,8 @@ class Settings:
     """PEM file; when given, clients must show a certificate that it signed."""
     tokens_file: str = ""
     """Lines of `client-name token`; when given, callers need one."""
+    policy: str = ""
+    """TOML file with the policy (pipeline/policy.py tells what it holds); the one built in without it."""
     log_level: str = "INFO"
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from retouch_server.models.fake import FakeBackend
 from retouch_server.models.spec import Kind
 from retouch_server.pipeline.findings import Findings, RegionFinding, unjudged
 from retouch_server.pipeline.plan import Plan, Route, make_plan, route
+from retouch_server.pipeline.policy import BUILT_IN, Policy, parse_policy
 from retouch_server.pipeline.regions import find_regions
 from retouch_server.pipeline.request import (
     MAX_PIXELS,
@@ -73,12 +74,16 @@ def two_regions(text: tuple[float, ...] = (PLAIN, TEXT)) -> tuple[Mask, Findings
 
 
 async def plan(
-    mask: Mask | None = None, findings: Findings | None = None, models: Models | None = None, **options: object
+    mask: Mask | None = None,
+    findings: Findings | None = None,
+    models: Models | None = None,
+    policy: Policy = BUILT_IN,
+    **options: object,
 ) -> Plan:
     catalogue = Catalogue(FakeBackend(fake_models() if models is None else models))
     await catalogue.refresh()
     request = EditRequest(300, 300, 3, mask, options=Options(**options))  # type: ignore[arg-type]
-    return make_plan(request, findings or Findings(), catalogue)
+    return make_plan(request, findings or Findings(), catalogue, policy)
 
 
 async def test_only_tiles_that_the_mask_touches_are_run() -> None:
@@ -265,3 +270,11 @@ async def test_a_hole_larger_than_a_window_is_warned_of() -> None:
     assert any("wholly within a hole" in warning for warning in made.warnings)
     small, found = two_regions()
     assert not any("wholly within a hole" in warning for warning in (await plan(small, found)).warnings)
+
+
+async def test_a_policy_moves_the_defaults_and_closes_gates() -> None:
+    asked = {"scale": 2, "policy": parse_policy(b'[upscale.standard]\ndefault = ["creative"]')}
+    assert (await plan(**asked)).stages[-1].spec.method == "creative"  # type: ignore[arg-type]
+    closed = parse_policy(b'[upscale.standard]\nallowed = ["conservative"]')
+    with pytest.raises(UpscalerNotAllowed):
+        await plan(scale=2, upscaler="upscale_creative_x2", policy=closed)

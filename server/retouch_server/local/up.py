@@ -15,8 +15,9 @@ from retouch_server.local.launch import LocalTritonError, LocalTritonSettings
 from retouch_server.local.repository import RepositoryError, assemble, default_source
 from retouch_server.local.runtime import MissingError
 from retouch_server.local.triton import LocalTriton
+from retouch_server.pipeline.policy import PolicyError
 
-FAILURES = (MissingError, RepositoryError, ModelLoadError, LocalTritonError, ConfigError, OSError)
+FAILURES = (MissingError, RepositoryError, ModelLoadError, LocalTritonError, ConfigError, PolicyError, OSError)
 """What can keep a local service from starting; each says what to do."""
 
 
@@ -115,9 +116,13 @@ def run(
     state_dir: Path,
     model_repositories: list[Path],
     on_ready: Callable[[Mapping[str, str]], None],
+    server: Mapping[str, object] | None = None,
 ) -> int:
-    """Serves until SIGINT or SIGTERM, then drains; `on_ready` gets the addresses. Returns the exit code. Errors: as above."""
-    settings = LocalSettings(host, port, metrics_port, state_dir, tuple(model_repositories))
+    """Serves until SIGINT or SIGTERM, then drains; `on_ready` gets the addresses.
+
+    server: further settings of the orchestrator. Returns the exit code. Errors: as above.
+    """
+    settings = LocalSettings(host, port, metrics_port, state_dir, tuple(model_repositories), server or {})
 
     async def serve() -> None:
         stop = asyncio.Event()

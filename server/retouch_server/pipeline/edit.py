@@ -17,6 +17,7 @@ from retouch_server.models.spec import Kind
 from retouch_server.pipeline.estimate import Estimator
 from retouch_server.pipeline.findings import Findings, Precheck, text_cells, unjudged
 from retouch_server.pipeline.plan import Plan, StagePlan, make_plan
+from retouch_server.pipeline.policy import BUILT_IN, Policy
 from retouch_server.pipeline.regions import find_regions
 from retouch_server.pipeline.request import EditRequest, StageName
 from retouch_server.pipeline.stages.channel import RowChannel
@@ -76,6 +77,7 @@ class Editor:
     executor: Executor
     metrics: Metrics
     tiles_in_flight: int
+    policy: Policy = BUILT_IN
 
     async def plan(self, request: EditRequest, proxy: Pixels | None) -> PlannedEdit:
         """Looks at the proxy, (h, w, 3), where there is one, and decides. Errors: those of `make_plan` and of the models."""
@@ -89,7 +91,7 @@ class Editor:
             else:
                 findings = Findings(regions)
         # A gigapixel's windows and mask take about a second.
-        plan = await loop.run_in_executor(self.executor, make_plan, request, findings, self.catalogue)
+        plan = await loop.run_in_executor(self.executor, make_plan, request, findings, self.catalogue, self.policy)
         for stage in StageName:
             decision = "skip" if stage in plan.skipped else "run"
             self.metrics.precheck_decisions.labels(stage=stage.value, decision=decision).inc()

@@ -4,23 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from retouch_server.errors import BadField, UpscalerNotAllowed
+from retouch_server.errors import BadField
 from retouch_server.imaging.mask import Mask
 from retouch_server.models.catalogue import Catalogue
 from retouch_server.models.spec import Kind, ModelSpec
 from retouch_server.pipeline.findings import Findings, RegionFinding
+from retouch_server.pipeline.policy import BUILT_IN, Policy
 from retouch_server.pipeline.regions import StageMask
-from retouch_server.pipeline.request import Criticality, EditRequest, Inpaint, Options, StageName, TextRemoval
+from retouch_server.pipeline.request import EditRequest, Inpaint, Options, StageName, TextRemoval
 from retouch_server.tiling import TileGrid
-
-INPAINT_METHODS = ("patch", "classical")
-"""What AUTO picks from, best first. Diffusion is asked for by name: it takes minutes where the others take seconds."""
-UPSCALE_METHODS = {
-    Criticality.LOW: ("creative", "conservative"),
-    Criticality.STANDARD: ("conservative",),
-    Criticality.COMMERCE: ("conservative",),
-}
-CREATIVE = "creative"
 
 
 class Route(StrEnum):
@@ -81,7 +73,7 @@ def route(region: RegionFinding, options: Options) -> Route:
     return Route.INPAINT if inpaints else Route.SKIP
 
 
-def make_plan(request: EditRequest, findings: Findings, catalogue: Catalogue) -> Plan:
+def make_plan(request: EditRequest, findings: Findings, catalogue: Catalogue, policy: Policy = BUILT_IN) -> Plan:
     """The plan. Errors: ModelNotServed, UpscalerNotAllowed, BadField."""
     options = request.options
     routes = tuple(route(region, options) for region in findings.found)
@@ -89,8 +81,8 @@ def make_plan(request: EditRequest, findings: Findings, catalogue: Catalogue) ->
     skipped: dict[StageName, str] = {}
     for name, planned in (
         (StageName.TEXT_REMOVAL, _text_removal(request, findings, routes, catalogue)),
-        (StageName.INPAINT, _inpaint(request, findings, routes, catalogue)),
-        (StageName.UPSCALE, _upscale(request, catalogue)),
+        (StageName.INPAINT, _inpaint(request, findings, routes, catalogue, policy)),
+        (StageName.UPSCALE, _upscale(request, catalogue, policy)),
     ):
         if isinstance(planned, str):
             skipped[name] = planned
@@ -119,11 +111,13 @@ def _text_removal(request: EditRequest, findings: Findings, routes: Sequence[Rou
     return _masked(StageName.TEXT_REMOVAL, spec, request, mask, reason)
 
 
-def _inpaint(request: EditRequest, findings: Findings, routes: Sequence[Route], catalogue: Catalogue) -> StagePlan | str:
+def _inpaint(
+    request: EditRequest, findings: Findings, routes: Sequence[Route], catalogue: Catalogue, policy: Policy
+) -> StagePlan | str:
     options = request.options
     if options.inpaint == Inpaint.NONE:
         return "inpainting was not wanted"
-    methods = INPAINT_METHODS if options.inpaint == Inpaint.AUTO else (options.inpaint.value,)
+    methods = policy.inpaint if options.inpaint == Inpaint.AUTO else (options.inpaint.value,)
     # A method that was asked for must be there even when there turns out to be nothing to fill.
     spec = catalogue.find(Kind.INPAINT, methods=methods)
     if spec is None and options.inpaint != Inpaint.AUTO:
@@ -140,7 +134,7 @@ def _inpaint(request: EditRequest, findings: Findings, routes: Sequence[Route], 
     return _masked(StageName.INPAINT, spec, request, mask, reason)
 
 
-def _upscale(request: EditRequest, catalogue: Catalogue) -> StagePlan | str:
+def _upscale(request: EditRequest, catalogue: Catalogue, policy: Policy) -> StagePlan | str:
     options = request.options
     if options.upscaler:
         spec = catalogue.get(options.upscaler, Kind.UPSCALE)
@@ -149,13 +143,12 @@ def _upscale(request: EditRequest, catalogue: Catalogue) -> StagePlan | str:
                 "options.upscaler",
                 f"{spec.name} enlarges ×{spec.scale}, but options.scale is {options.scale}; make them agree",
             )
-        if spec.method == CREATIVE and options.criticality == Criticality.COMMERCE:
-            raise UpscalerNotAllowed(spec.name, options.criticality, "a picture of goods must not show invented texture")
+        policy.check_upscaler(spec, options.criticality)
         reason = "asked for by name"
     elif options.scale == 1:
         return "scale 1"
     else:
-        spec = catalogue.require(Kind.UPSCALE, methods=UPSCALE_METHODS[options.criticality], scale=options.scale)
+        spec = catalogue.require(Kind.UPSCALE, methods=policy.gates[options.criticality].default, scale=options.scale)
         reason = f"criticality {options.criticality} gets {spec.method}"
     grid = _grid(spec, request)
     return StagePlan(StageName.UPSCALE, spec, grid, frozenset(range(len(grid))), None, reason)

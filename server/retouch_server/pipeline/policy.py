@@ -86,10 +86,13 @@ class Policy:
             raise UpscalerNotAllowed(spec.name, criticality, reason)
 
 
+BUILT_IN = Policy()
+
+
 def load_policy(path: Path | None) -> Policy:
     """The policy in a TOML file; the one built in without a file. Errors: PolicyError, also when it cannot be read."""
     if path is None:
-        return Policy()
+        return BUILT_IN
     try:
         return parse_policy(path.read_bytes())
     except OSError as error:
@@ -110,12 +113,11 @@ def parse_policy(text: bytes) -> Policy:
     agreement = _table("agreement", upscale, "upscale")
     _check_keys("upscale.agreement", agreement, ("least_db",))
     _check_keys("inpaint", inpaint, ("default", "proxy_below_texture"))
-    defaults = Policy()
     return Policy(
         gates=MappingProxyType({level: _gate(level, upscale) for level in Criticality}),
-        least_agreement_db=_number("upscale.agreement.least_db", agreement, defaults.least_agreement_db, 0.0, 100.0),
-        inpaint=_methods("inpaint.default", inpaint, "default", defaults.inpaint, INPAINT_DEFAULTS),
-        proxy_below_texture=_number("inpaint.proxy_below_texture", inpaint, defaults.proxy_below_texture, 0.0, 1.0),
+        least_agreement_db=_number("upscale.agreement.least_db", agreement, BUILT_IN.least_agreement_db, 0.0, 100.0),
+        inpaint=_methods("inpaint.default", inpaint, "default", BUILT_IN.inpaint, INPAINT_DEFAULTS),
+        proxy_below_texture=_number("inpaint.proxy_below_texture", inpaint, BUILT_IN.proxy_below_texture, 0.0, 1.0),
         digest=hashlib.sha256(text).hexdigest(),
     )
 

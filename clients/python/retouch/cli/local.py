@@ -12,6 +12,7 @@ from retouch.cli.exits import REFUSED, UNEXPECTED
 from retouch.cli.session import Session, current_session, escaped
 
 INSTALL = "the server is not installed here: pip install retouch-server"
+TABLE = click.Path(exists=True, dir_okay=False, path_type=Path)
 REPOSITORY = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -29,8 +30,17 @@ REPOSITORY = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option(
     "--model-repository", "repositories", type=REPOSITORY, multiple=True, help="A Triton repository; may be repeated."
 )
+@click.option("--policy", type=TABLE, envvar="RETOUCH_POLICY", show_envvar=True, help="Policy table (see `retouch profile`).")
 @current_session
-def up(session: Session, host: str, port: int, metrics_port: int, state_dir: Path, repositories: tuple[Path, ...]) -> None:
+def up(
+    session: Session,
+    host: str,
+    port: int,
+    metrics_port: int,
+    state_dir: Path,
+    repositories: tuple[Path, ...],
+    policy: Path | None,
+) -> None:
     """Serve on this machine until Ctrl-C: the service and a Triton of its own.
 
     \b
@@ -56,6 +66,7 @@ def up(session: Session, host: str, port: int, metrics_port: int, state_dir: Pat
             state_dir=state_dir,
             model_repositories=list(repositories),
             on_ready=on_ready,
+            server={"policy": str(policy)} if policy else {},
         )
     except runner.FAILURES as error:
         if session.is_json:

@@ -24,7 +24,7 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 def profile(session: Session, folder: Path, out: Path, plot: Path | None) -> None:
     """Measure the served upscalers and inpainters over the pairs in DIR and write the policy table that follows.
 
-    The server takes the table with RETOUCH_POLICY=policy.toml (`retouch up` as well).
+    The server takes the table as RETOUCH_POLICY=policy.toml, `retouch up` with --policy as well.
 
     \b
     DIR/input/NAME.*   what an edit gets
@@ -36,6 +36,7 @@ def profile(session: Session, folder: Path, out: Path, plot: Path | None) -> Non
     Example:
       retouch profile pairs/ -o policy.toml --plot profile.png
     """
+
     def prepared() -> tuple[list[Any], Any]:
         return profiling.find_pairs(folder), profiling.Measures()
 
