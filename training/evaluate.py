@@ -1,0 +1,91 @@
+"""Measures every shipped model beside its published peers: `python -m training.evaluate [model ...]`.
+
+Each model's module has `evaluate(options: Options) -> Table`. This prints the tables and, when all of them were asked
+for, writes `docs/models.md` with the figures and the comparison pictures. Needs `--data` (training/README.md) and the
+environment of training/requirements.txt.
+"""
+
+import argparse
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MODULES = {
+    "upscale": "training.upscale.evaluate",
+    "text_removal": "training.text.evaluate",
+    "inpaint_patch": "training.inpaint.evaluate",
+    "precheck": "training.precheck.evaluate",
+}
+"""Model or family -> the module that measures it. A module that is not there yet, or whose weights are not, is left out."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where everything is. `quick` asks for a tenth of the pictures: to see that it runs, not to be quoted."""
+
+    data: Path = Path("../shared/data")
+    repository: Path = Path("model_repository")
+    pictures: Path = Path("docs/models")
+    quick: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One comparison picture that `evaluate` has written into options.pictures."""
+
+    file: str
+    caption: str
+    """What stands in it from left to right, and the credit of the photograph (CC0 or public domain only)."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """What one module measured. `rows` hold text or numbers; floats are printed to 3 digits after the point."""
+
+    title: str
+    conditions: str
+    """One or two sentences: pictures, number of windows, what was left out, how it was counted."""
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str | float]]
+    goals: Sequence[tuple[str, bool]] = ()
+    """What issue 3 asks, in words with the figure reached, and whether it was."""
+    pictures: Sequence[Picture] = field(default=())
+
+    def markdown(self) -> str:
+        lines = [f"## {self.title}", "", self.conditions, "", _row(self.columns), _row(["---"] * len(self.columns))]
+        lines += [_row([f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row]) for row in self.rows]
+        lines += [""] + [f"- {'reached' if is_reached else '**not reached**'}: {goal}" for goal, is_reached in self.goals]
+        for picture in self.pictures:
+            lines += ["", f"![{picture.caption}](models/{picture.file})", "", picture.caption]
+        return "\n".join(lines).rstrip() + "\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", metavar="model", help=f"of {', '.join(MODULES)}; all if none is named")
+    parser.add_argument("--data", type=Path, default=Options.data)
+    parser.add_argument("--repository", type=Path, default=Options.repository)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--write", type=Path, default=Path("docs/models.md"))
+    given = parser.parse_args()
+    unknown = set(given.models) - set(MODULES)
+    if unknown:
+        parser.error(f"no such model: {', '.join(sorted(unknown))}")
+    options = Options(given.data, given.repository, given.write.parent / "models", given.quick)
+    options.pictures.mkdir(parents=True, exist_ok=True)
+    parts = []
+    for model in given.models or MODULES:
+        table = importlib.import_module(MODULES[model]).evaluate(options)
+        parts.append(table.markdown())
+        print(parts[-1], flush=True)
+    if not given.models and not given.quick:
+        given.write.write_text("# The models, measured\n\nWritten by `python -m training.evaluate`.\n\n" + "\n".join(parts))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""What every training run here has: a rate that follows its progress, an average of the weights, a checkpoint to resume from."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from logging import Logger
+from pathlib import Path
+
+import torch
+from torch import nn
+
+WARM_UP = 0.03  # fraction of the run in which the rate rises
+CHECKPOINT_SECONDS = 120
+
+
+def rate(progress: float, peak: float) -> float:
+    """Learning rate at a progress in [0, 1]: a linear rise, then half a cosine down to 1 % of the peak."""
+    if progress < WARM_UP:
+        return peak * (0.05 + 0.95 * progress / WARM_UP)
+    fall = min(1.0, (progress - WARM_UP) / (1 - WARM_UP))
+    return peak * (0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * fall)))
+
+
+@dataclass
+class Run:
+    """Everything a resumed run needs; `average` is what ships."""
+
+    model: nn.Module
+    average: nn.Module
+    optimiser: torch.optim.Optimizer
+    step: int = 0
+    seconds: float = 0.0
+
+    def save(self, path: Path) -> None:
+        """Replaces the checkpoint in one move, so that a kill leaves the old one or the new one, whole."""
+        parts = {name: getattr(self, name).state_dict() for name in ("model", "average", "optimiser")}
+        torch.save(parts | {"step": self.step, "seconds": self.seconds}, path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+
+    def load(self, path: Path) -> None:
+        state = torch.load(path)
+        for name in ("model", "average", "optimiser"):
+            getattr(self, name).load_state_dict(state[name])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+    def update(self, loss: torch.Tensor, learning_rate: float, clip: float = 1.0) -> None:
+        """One step of the optimiser down `loss`, and of the average towards the weights."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        self.optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        self.optimiser.step()
+        self.step += 1
+        decay = min(0.999, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
+
+
+def run_until(
+    run: Run, path: Path, log: Logger, step: Callable[[float], dict[str, float]], *, steps: int | None, minutes: float | None
+) -> None:
+    """Calls step(progress) from the run's step on until its length in steps or minutes is over; saves and logs on the way.
+
+    `step` answers with named losses, whose means are logged.
+    """
+    started, saved = time.monotonic() - run.seconds, time.monotonic()
+    losses: list[dict[str, float]] = []
+    while True:
+        run.seconds = time.monotonic() - started
+        progress = run.step / steps if steps else run.seconds / (60 * (minutes or 0.0))
+        if progress >= 1 or time.monotonic() - saved > CHECKPOINT_SECONDS:
+            saved = time.monotonic()
+            run.save(path)
+            means = {name: sum(each[name] for each in losses) / len(losses) for name in (losses[0] if losses else {})}
+            told = ", ".join(f"{name} {mean:.4f}" for name, mean in means.items())
+            log.info("step %d, %.0f s, progress %.3f, %s", run.step, run.seconds, progress, told)
+            losses.clear()
+        if progress >= 1:
+            break
+        losses.append(step(progress))

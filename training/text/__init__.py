@@ -1,0 +1,1 @@
+"""Overlay text: the generator that draws it, and the network that takes it away."""

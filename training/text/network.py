@@ -1,0 +1,122 @@
+"""Finds the strokes of overlay text and says what stood under them, in one pass.
+
+Two U-Nets (Ronneberger et al., MICCAI 2015) that begin at half resolution (pixel unshuffle, Shi et al., CVPR 2016). The
+first gives a probability of stroke for each pixel. Between them the strokes are filled by pull-push (Gortler et al.,
+SIGGRAPH 1996): a pyramid of means weighted by what is not stroke, a membrane for the price of a few additions. The
+second corrects that fill: under half-transparent strokes the picture is still there, and the output may take any multiple
+of it, which is what un-mixing needs. No normalisation layers: a window's result rests on nothing but its pixels.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, pixel_shuffle, pixel_unshuffle
+
+STROKE_CHANNELS = (32, 48, 64, 96)
+FILL_CHANNELS = (32, 48, 64, 64)
+DILATIONS = (1, 2, 4, 1)
+PYRAMID_LEVELS = 6
+MULTIPLE_PX = 16
+
+
+class Residual(nn.Module):
+    """x + relu(conv(x)), 3x3."""
+
+    def __init__(self, channels: int, dilation: int = 1) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + torch.relu(self.conv(x))
+
+
+class UNet(nn.Module):
+    """[N, C, h, w] -> [N, channels[0], h, w]; h and w multiples of 8."""
+
+    def __init__(self, inputs: int, channels: tuple[int, ...]) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(inputs, channels[0], 3, padding=1)
+        # None at the finest level, where a convolution costs most.
+        self.encoders = nn.ModuleList((nn.Identity(), *(Residual(c) for c in channels[1:-1])))
+        self.downs = nn.ModuleList(
+            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(channels[:-1], channels[1:], strict=True)
+        )
+        self.bottom = nn.Sequential(*(Residual(channels[-1], dilation) for dilation in DILATIONS))
+        self.ups = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(channels[:-1], channels[1:], strict=True))
+        self.decoders = nn.ModuleList(Residual(c) for c in channels[:-1])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.stem(x))
+        skips = []
+        for encoder, down in zip(self.encoders, self.downs, strict=True):
+            x = encoder(x)
+            skips.append(x)
+            x = torch.relu(down(x))
+        x = self.bottom(x)
+        for up, decoder, skip in zip(reversed(self.ups), reversed(self.decoders), reversed(skips), strict=True):
+            x = decoder(interpolate(up(x), scale_factor=2.0, mode="nearest") + skip)
+        return x
+
+
+def pull_push(image: Tensor, known: Tensor) -> Tensor:
+    """image [N, 3, H, W] with weights known [N, 1, H, W] in [0, 1] -> a smooth fill of what is not known, [N, 3, H, W].
+
+    Pull: means of 2x2 weighted by what is known, weights saturating. Push: each level keeps what it knows and takes the
+    rest from the coarser one. H and W are multiples of 2 ** (PYRAMID_LEVELS - 2); the coarsest level is one mean.
+    """
+    levels = [(image * known, known)]
+    for _ in range(PYRAMID_LEVELS - 2):
+        total, weight = (avg_pool2d(part, 2) for part in levels[-1])
+        # A cell of which a quarter is known counts as known: its mean is better than the coarser level's.
+        gain = 1 / weight.clamp(min=0.25)
+        levels.append((total * gain, weight * gain))
+    total, weight = levels[-1]
+    fill = total.mean((2, 3), keepdim=True) / (weight.mean((2, 3), keepdim=True) + 1e-4)
+    for index, (total, weight) in enumerate(reversed(levels)):
+        if index:
+            fill = interpolate(fill, scale_factor=2.0, mode="bilinear", align_corners=False)
+        fill = total + (1 - weight) * fill
+    return fill
+
+
+class TextRemover(nn.Module):
+    """image float [N, 3, H, W] in [0, 1], H and W multiples of 16 -> (logits [N, 1, H, W], clean [N, 3, H, W])."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.strokes = UNet(12, STROKE_CHANNELS)
+        self.stroke_head = nn.Conv2d(STROKE_CHANNELS[0], 4, 3, padding=1)
+        self.fill = UNet(12 + 12 + 4 + STROKE_CHANNELS[0], FILL_CHANNELS)
+        self.fill_head = nn.Conv2d(FILL_CHANNELS[0], 12 + 4, 3, padding=1)
+        with torch.no_grad():
+            self.stroke_head.bias.fill_(-2.0)
+            self.fill_head.weight.mul_(0.1)
+            self.fill_head.bias.zero_()
+
+    def forward(self, image: Tensor, hole: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """`hole` [N, 1, H, W] in [0, 1] replaces the strokes found, early in training."""
+        halved = pixel_unshuffle(image - 0.5, 2)
+        features = self.strokes(halved)
+        logits = pixel_shuffle(self.stroke_head(features), 2).float()
+        hole = torch.sigmoid(logits.detach()) if hole is None else hole
+        # Grown by a pixel: the colours beside a stroke are mixed with it.
+        base = pull_push(image, 1 - max_pool2d(hole, 3, 1, 1))
+        known = torch.cat([halved, pixel_unshuffle(base - 0.5, 2), pixel_unshuffle(hole, 2), features], 1)
+        correction = self.fill_head(self.fill(known)).float()
+        offset, gain = pixel_shuffle(correction[:, :12], 2), pixel_shuffle(correction[:, 12:], 2)
+        return logits, base + gain * (image - base) + offset
+
+
+def macs_per_pixel() -> int:
+    """Multiply-accumulates of the convolutions for one pixel of a large window, found by running it."""
+    counted: list[float] = []
+
+    def count(layer: nn.Module, _inputs: object, output: Tensor) -> None:
+        counted.append(layer.weight[0].numel() * output.numel())
+
+    model, side = TextRemover(), 64
+    hooks = [layer.register_forward_hook(count) for layer in model.modules() if isinstance(layer, nn.Conv2d)]
+    with torch.no_grad():
+        model(torch.zeros(1, 3, side, side))
+    for hook in hooks:
+        hook.remove()
+    return round(sum(counted) / side**2)

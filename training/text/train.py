@@ -1,0 +1,113 @@
+"""Trains text_removal: `python -m training.text.train --minutes 70`.
+
+Strokes: binary cross-entropy and Dice (Milletari et al., 3DV 2016). Fill: L1 where strokes are or were found. Sample n is
+drawn from (seed, n) alone and resuming is by itself, as in training/upscale/train.py.
+"""
+
+import argparse
+import csv
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits, max_pool2d
+from torch.utils.data import DataLoader, Dataset
+
+from training.data import FRACTIONS, load_pairs
+from training.loop import Run, rate, run_until
+from training.text.generator import sample
+from training.text.network import TextRemover
+
+PEAK_RATE = 2e-3
+BATCH, PATCH_PX = 4, 224
+TOLD = 0.15
+"""Fraction of the run in which the fill is told the true strokes."""
+FILL_WEIGHT = 4.0
+log = logging.getLogger("train")
+
+
+def photographs(data: Path, runs: Path) -> list[NDArray[np.uint8]]:
+    """The training photographs without text of their own, each in several sizes, memory-mapped."""
+    folder = data / "photos" / "train"
+    with (data / "LICENCES.csv").open() as listed:
+        with_text = {Path(row["file"]).name for row in csv.DictReader(listed) if row["scene_text"] == "1"}
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in {".webp", ".png", ".jpg"})
+    pictures = load_pairs(folder, runs / "cache", 2).high
+    return [picture for i, picture in enumerate(pictures) if paths[i // len(FRACTIONS)].name not in with_text]
+
+
+class Samples(Dataset):
+    """Sample `index`: composited and clean [3, P, P] uint8, strokes [1, P, P] uint8."""
+
+    def __init__(self, photos: list[NDArray[np.uint8]], seed: int, first: int, count: int) -> None:
+        self.photos, self.seed, self.first, self.count = photos, seed, first, count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        drawn = sample(self.photos, "train", self.seed, self.first + index, PATCH_PX)
+        pictures = (drawn.composited, drawn.clean, drawn.strokes[..., None])
+        return tuple(torch.from_numpy(np.ascontiguousarray(part.transpose(2, 0, 1)).astype(np.uint8)) for part in pictures)
+
+
+def losses(model: TextRemover, batch: list[Tensor], progress: float) -> dict[str, Tensor]:
+    composited, clean, strokes = batch[0].float() / 255, batch[1].float() / 255, batch[2].float()
+    told = max_pool2d(strokes, 3, 1, 1) if progress < TOLD else None
+    with torch.autocast("cpu", torch.bfloat16, enabled=progress < 0.9):
+        logits, filled = model(composited.contiguous(memory_format=torch.channels_last), told)
+    found = torch.sigmoid(logits)
+    overlap = 2 * (found * strokes).sum() + 1
+    where = max_pool2d(torch.maximum(strokes, (found.detach() > 0.4).float()), 5, 1, 2)
+    return {
+        "cross_entropy": binary_cross_entropy_with_logits(logits, strokes),
+        "dice": 1 - overlap / (found.sum() + strokes.sum() + 1),
+        "fill": ((filled - clean).abs() * where).sum() / (3 * where.sum() + 1),
+    }
+
+
+def train(options: argparse.Namespace) -> None:
+    torch.manual_seed(options.seed)
+    torch.set_num_threads(options.threads)
+    path = options.runs / "text_removal" / "checkpoint.pt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    photos = photographs(options.data, options.runs)
+    model, average = TextRemover(), TextRemover()
+    average.load_state_dict(model.state_dict())
+    model.to(memory_format=torch.channels_last)
+    run = Run(model, average, torch.optim.Adam(model.parameters(), betas=(0.9, 0.99)))
+    if options.resume and path.exists():
+        run.load(path)
+        log.info("resumed at step %d, %.0f s", run.step, run.seconds)
+    samples = Samples(photos, options.seed, run.step * BATCH, 10**9)
+    batches = iter(DataLoader(samples, BATCH, num_workers=options.workers, prefetch_factor=4 if options.workers else None))
+
+    def step(progress: float) -> dict[str, float]:
+        parts = losses(model, next(batches), progress)
+        total = parts["cross_entropy"] + parts["dice"] + FILL_WEIGHT * parts["fill"]
+        run.update(total, rate(progress, PEAK_RATE))
+        return {name: part.item() for name, part in parts.items()}
+
+    run_until(run, path, log, step, steps=options.steps, minutes=options.minutes)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--steps", type=int, help="length of the run in steps: the same on every machine")
+    length.add_argument("--minutes", type=float, help="length of the run by the clock; the rate follows the clock too")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=1, help="processes that draw samples")
+    parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--runs", type=Path, default=Path("training/runs"))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    train(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
