@@ -175,7 +175,7 @@ def test_a_file_that_is_no_image_is_exit_code_3(served: FakeServer, tmp_path: Pa
     assert run(served, "edit", tmp_path / "junk.png", "-o", tmp_path / "out.png").exit_code == 3
 
 
-def test_precheck_tells_findings_plan_and_estimate(served: FakeServer, picture: Path, mask: Path) -> None:
+def test_precheck_tells_findings_plan_and_estimate(served: FakeServer, picture: Path, mask: Path, tmp_path: Path) -> None:
     region = plan_pb2.Region(area_px=1600, text_score=0.9, route=plan_pb2.ROUTE_TEXT_REMOVAL)
     region.bounds.height, region.bounds.width = 40, 400
     served.findings = plan_pb2.Findings(needs_text_removal=True, text_score=0.9, regions=[region])
@@ -183,7 +183,10 @@ def test_precheck_tells_findings_plan_and_estimate(served: FakeServer, picture: 
     assert result.exit_code == 0, result.output
     for words in ("needs text removal: yes (score 0.90)", "rows [0, 40)", "text removal", "skipped", "about 0.3 s"):
         assert words in result.stdout
-    document = json.loads(run(served, "--json", "precheck", picture, "--mask", mask).stdout)
+    drawn = tmp_path / "judged.png"
+    document = json.loads(run(served, "--json", "precheck", picture, "--mask", mask, "--picture", drawn).stdout)
+    with Image.open(drawn) as shown:
+        assert shown.size == (400, 300)
     assert document["findings"]["regions"][0]["route"] == "text_removal"
     assert document["estimate"]["total_s"] == 0.3
 

@@ -1,6 +1,7 @@
 """What else a client of gRPC expects: health, reflection, tokens, TLS, deadlines; and the other services' refusals."""
 
 import asyncio
+import io
 import shutil
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from google.protobuf import descriptor_pb2
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from PIL import Image
 
 from retouch.v1 import image_pb2, mask_service_pb2, model_service_pb2, precheck_service_pb2
 from retouch.v1.edit_service_pb2_grpc import EditServiceStub
@@ -147,6 +149,24 @@ async def test_precheck_makes_the_plan_that_edit_makes(service: Service) -> None
     assert told.findings == outcome.accepted.findings
     assert told.mask_digest == outcome.accepted.mask_digest
     assert told.findings.needs_text_removal
+
+
+async def test_precheck_shows_the_picture_and_the_mask_that_it_judged(service: Service) -> None:
+    image, mask = np.full((300, 300, 3), 200, np.uint8), np.zeros((300, 300), np.uint8)
+    mask[40:60, 20:140] = 255
+    proxy = image[::3, ::3]
+    start = opened(300, 300, mask=mask, proxy=proxy).open
+    stub: Any = PrecheckServiceStub(service.channel)
+    size = {"size": start.size, "pixel_format": start.pixel_format, "proxy": start.proxy}
+    told = await stub.Precheck(precheck_service_pb2.PrecheckRequest(**size, mask=start.mask), timeout=10)
+    picture, judged = (Image.open(io.BytesIO(data)) for data in (told.judged.picture, told.judged.mask))
+    assert picture.size == judged.size == (100, 100)
+    assert np.abs(np.asarray(picture).astype(int) - 200).max() < 4
+    assert np.abs(np.asarray(judged).astype(int) - mask[1::3, 1::3])[12:].sum() < 255 * 100
+    assert np.asarray(judged).max() == 255
+    bare = await stub.Precheck(precheck_service_pb2.PrecheckRequest(**size), timeout=10)
+    assert bare.judged.picture
+    assert not bare.judged.mask
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ from retouch.geometry import Rect, Size
 from retouch.mask import MaskLike, MaskReference, Picture
 from retouch.masks import Masks, MaskVersion, StoredMask, SuggestedMask
 from retouch.options import Criticality, EditOptions, Inpaint, OptionFields, TextRemoval, TileEncoding
-from retouch.plan import Estimate, Findings, Model, Plan, PlannedModel, PlannedStage, Precheck, Region
+from retouch.plan import Estimate, Findings, Judged, Model, Plan, PlannedModel, PlannedStage, Precheck, Region
 from retouch.retry import Retry
 from retouch.transport import Tls
 
@@ -82,6 +82,7 @@ __all__ = [
     "InternalError",
     "InvalidInputError",
     "InvalidRequestError",
+    "Judged",
     "MaskLike",
     "MaskNotFoundError",
     "MaskReference",

@@ -115,6 +115,7 @@ def from_precheck(message: precheck_service_pb2.PrecheckResponse, notes: list[st
         estimate=from_estimate(message.estimate),
         mask_digest=message.mask_digest,
         warnings=(*notes, *message.warnings),
+        judged=plan.Judged(message.judged.picture, message.judged.mask) if message.HasField("judged") else None,
     )
 
 

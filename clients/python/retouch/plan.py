@@ -1,6 +1,6 @@
 """What the service found in an image, what it will do about it, and how long that should take."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from retouch.geometry import Rect, Size
 
@@ -65,6 +65,14 @@ class Estimate:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """What the models saw."""
+
+    picture: bytes  # the proxy, a JPEG
+    mask: bytes  # the mask on the picture's grid, a gray PNG; empty without a mask
+
+
+@dataclass(frozen=True, slots=True)
 class Precheck:
     """The answer to `precheck`: what an edit would find and do."""
 
@@ -73,6 +81,7 @@ class Precheck:
     estimate: Estimate
     mask_digest: str  # of the mask judged; empty without one
     warnings: tuple[str, ...]  # for people
+    judged: Judged | None = field(default=None, repr=False)  # None from an older server
 
 
 @dataclass(frozen=True, slots=True)

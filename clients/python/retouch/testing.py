@@ -169,6 +169,7 @@ class FakeServer:
             estimate=_estimate(),
             mask_digest=digest,
             warnings=self.warnings,
+            judged=precheck_pb.Judged(picture=request.proxy.data, mask=b""),
         )
 
     async def put_mask(self, requests: AsyncIterator[mask_pb.PutMaskRequest], context: Any) -> mask_pb.PutMaskResponse:

@@ -66,6 +66,14 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     return data.tobytes()
 
 
+def encode_jpeg(pixels: NDArray[np.uint8], quality: int = 90) -> bytes:
+    """A JPEG of (height, width, 3) uint8 RGB pixels."""
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError(f"no JPEG holds {pixels.shape} {pixels.dtype}")
+    return data.tobytes()
+
+
 def _parse_proxy_size(data: bytes) -> tuple[int, int]:
     """(height, width) of a PNG or JPEG from its header."""
     if data.startswith(SIGNATURE):

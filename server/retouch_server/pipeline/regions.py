@@ -33,6 +33,11 @@ class RegionMap:
     def __len__(self) -> int:
         return len(self.bounds)
 
+    def shrunken(self, height: int, width: int) -> NDArray[np.uint8]:
+        """The mask on a grid of (height, width) that covers the same image: 255 where all of a pixel is masked."""
+        shares = cv2.resize(self.coverage, (width, height), interpolation=cv2.INTER_AREA)
+        return np.rint(shares * 255).astype(np.uint8)
+
 
 def find_regions(mask: Mask) -> RegionMap:
     """Regions of `mask`. Every masked pixel, however faint, lies in exactly one."""

@@ -6,11 +6,11 @@ from typing import TypeVar
 import numpy as np
 
 from retouch.geometry import Rect as WireRect
-from retouch.v1 import edit_service_pb2, image_pb2, model_service_pb2, options_pb2, plan_pb2
+from retouch.v1 import edit_service_pb2, image_pb2, model_service_pb2, options_pb2, plan_pb2, precheck_service_pb2
 from retouch.wire import WireTile
 from retouch_server.errors import BadField
 from retouch_server.geometry import Rect
-from retouch_server.imaging.codec import decode_proxy, decode_tile_png
+from retouch_server.imaging.codec import decode_proxy, decode_tile_png, encode_jpeg, encode_png
 from retouch_server.imaging.rows import Pixels
 from retouch_server.models.spec import Kind, ModelSpec
 from retouch_server.pipeline.edit import EditReport, PlannedEdit
@@ -166,6 +166,12 @@ def to_findings(findings: Findings, plan: Plan) -> plan_pb2.Findings:
         texture_score=findings.texture_score,
         regions=regions,
     )
+
+
+def to_judged(proxy: Pixels, findings: Findings) -> precheck_service_pb2.Judged:
+    """What the models saw: well below a message's limit, since a proxy has at most a megapixel."""
+    mask = b"" if findings.regions is None else encode_png(findings.regions.shrunken(*proxy.shape[:2]))
+    return precheck_service_pb2.Judged(picture=encode_jpeg(proxy), mask=mask)
 
 
 def to_plan(planned: PlannedEdit) -> plan_pb2.Plan:

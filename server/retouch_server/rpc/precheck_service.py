@@ -1,5 +1,7 @@
 """PrecheckService: the plan, without the image."""
 
+import asyncio
+
 from grpc import aio
 
 from retouch.v1 import precheck_service_pb2 as pb
@@ -33,4 +35,5 @@ class PrecheckServicer(precheck_service_pb2_grpc.PrecheckServiceServicer):
             estimate=convert.to_estimate(planned),
             mask_digest=wanted.mask.digest if wanted.mask else "",
             warnings=planned.plan.warnings,
+            judged=await asyncio.to_thread(convert.to_judged, proxy, planned.findings),
         )

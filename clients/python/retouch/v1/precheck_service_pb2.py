@@ -27,7 +27,7 @@ from retouch.v1 import options_pb2 as retouch_dot_v1_dot_options__pb2
 from retouch.v1 import plan_pb2 as retouch_dot_v1_dot_plan__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!retouch/v1/precheck_service.proto\x12\nretouch.v1\x1a\x16retouch/v1/image.proto\x1a\x18retouch/v1/options.proto\x1a\x15retouch/v1/plan.proto\"\xd7\x01\n\x0fPrecheckRequest\x12#\n\x04size\x18\x01 \x01(\x0b\x32\x15.retouch.v1.ImageSize\x12-\n\x0cpixel_format\x18\x02 \x01(\x0e\x32\x17.retouch.v1.PixelFormat\x12 \n\x05proxy\x18\x03 \x01(\x0b\x32\x11.retouch.v1.Proxy\x12$\n\x04mask\x18\x04 \x01(\x0b\x32\x16.retouch.v1.MaskSource\x12(\n\x07options\x18\x05 \x01(\x0b\x32\x17.retouch.v1.EditOptions\"\xa9\x01\n\x10PrecheckResponse\x12&\n\x08\x66indings\x18\x01 \x01(\x0b\x32\x14.retouch.v1.Findings\x12\x1e\n\x04plan\x18\x02 \x01(\x0b\x32\x10.retouch.v1.Plan\x12&\n\x08\x65stimate\x18\x03 \x01(\x0b\x32\x14.retouch.v1.Estimate\x12\x13\n\x0bmask_digest\x18\x04 \x01(\t\x12\x10\n\x08warnings\x18\x05 \x03(\t2X\n\x0fPrecheckService\x12\x45\n\x08Precheck\x12\x1b.retouch.v1.PrecheckRequest\x1a\x1c.retouch.v1.PrecheckResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!retouch/v1/precheck_service.proto\x12\nretouch.v1\x1a\x16retouch/v1/image.proto\x1a\x18retouch/v1/options.proto\x1a\x15retouch/v1/plan.proto\"\xd7\x01\n\x0fPrecheckRequest\x12#\n\x04size\x18\x01 \x01(\x0b\x32\x15.retouch.v1.ImageSize\x12-\n\x0cpixel_format\x18\x02 \x01(\x0e\x32\x17.retouch.v1.PixelFormat\x12 \n\x05proxy\x18\x03 \x01(\x0b\x32\x11.retouch.v1.Proxy\x12$\n\x04mask\x18\x04 \x01(\x0b\x32\x16.retouch.v1.MaskSource\x12(\n\x07options\x18\x05 \x01(\x0b\x32\x17.retouch.v1.EditOptions\"\xcd\x01\n\x10PrecheckResponse\x12&\n\x08\x66indings\x18\x01 \x01(\x0b\x32\x14.retouch.v1.Findings\x12\x1e\n\x04plan\x18\x02 \x01(\x0b\x32\x10.retouch.v1.Plan\x12&\n\x08\x65stimate\x18\x03 \x01(\x0b\x32\x14.retouch.v1.Estimate\x12\x13\n\x0bmask_digest\x18\x04 \x01(\t\x12\x10\n\x08warnings\x18\x05 \x03(\t\x12\"\n\x06judged\x18\x06 \x01(\x0b\x32\x12.retouch.v1.Judged\"\'\n\x06Judged\x12\x0f\n\x07picture\x18\x01 \x01(\x0c\x12\x0c\n\x04mask\x18\x02 \x01(\x0c\x32X\n\x0fPrecheckService\x12\x45\n\x08Precheck\x12\x1b.retouch.v1.PrecheckRequest\x1a\x1c.retouch.v1.PrecheckResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,7 +37,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRECHECKREQUEST']._serialized_start=123
   _globals['_PRECHECKREQUEST']._serialized_end=338
   _globals['_PRECHECKRESPONSE']._serialized_start=341
-  _globals['_PRECHECKRESPONSE']._serialized_end=510
-  _globals['_PRECHECKSERVICE']._serialized_start=512
-  _globals['_PRECHECKSERVICE']._serialized_end=600
+  _globals['_PRECHECKRESPONSE']._serialized_end=546
+  _globals['_JUDGED']._serialized_start=548
+  _globals['_JUDGED']._serialized_end=587
+  _globals['_PRECHECKSERVICE']._serialized_start=589
+  _globals['_PRECHECKSERVICE']._serialized_end=677
 # @@protoc_insertion_point(module_scope)

@@ -78,6 +78,7 @@ class PrecheckResponse(_message.Message):
     ESTIMATE_FIELD_NUMBER: _builtins.int
     MASK_DIGEST_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    JUDGED_FIELD_NUMBER: _builtins.int
     mask_digest: _builtins.str
     """Digest of the mask judged; empty without one."""
     @_builtins.property
@@ -96,6 +97,10 @@ class PrecheckResponse(_message.Message):
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What the caller should know, for people."""
 
+    @_builtins.property
+    def judged(self) -> Global___Judged:
+        """What was judged, so that a caller can show it, and overrule what was made of it with the options of the edit."""
+
     def __init__(
         self,
         *,
@@ -104,11 +109,38 @@ class PrecheckResponse(_message.Message):
         estimate: _plan_pb2.Estimate | None = ...,
         mask_digest: _builtins.str = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        judged: Global___Judged | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "findings", b"findings", "plan", b"plan"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "findings", b"findings", "judged", b"judged", "plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "findings", b"findings", "mask_digest", b"mask_digest", "plan", b"plan", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate", "findings", b"findings", "judged", b"judged", "mask_digest", b"mask_digest", "plan", b"plan", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PrecheckResponse: _TypeAlias = PrecheckResponse  # noqa: Y015
+
+@_typing.final
+class Judged(_message.Message):
+    """What the models saw. The regions in `findings` are in pixels of the full image: scale them down by the two sizes to draw them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PICTURE_FIELD_NUMBER: _builtins.int
+    MASK_FIELD_NUMBER: _builtins.int
+    picture: _builtins.bytes
+    """The proxy, a JPEG."""
+    mask: _builtins.bytes
+    """The mask on the picture's grid, a gray PNG: 255 where all of a pixel is masked. Empty without a mask."""
+    def __init__(
+        self,
+        *,
+        picture: _builtins.bytes = ...,
+        mask: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["mask", b"mask", "picture", b"picture"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Judged: _TypeAlias = Judged  # noqa: Y015
