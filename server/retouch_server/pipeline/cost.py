@@ -1,0 +1,106 @@
+"""What a model's work costs, learnt while serving.
+
+Machine time is what counts: while two stages run, each gets half of every second (egalitarian processor sharing, Kleinrock
+1967). So the cost of a window comes out the same whether one edit runs or ten, and waiting is told apart from work.
+"""
+
+import time
+from collections.abc import Callable, Generator, Hashable
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+class Shares:
+    """Splits time equally among the keys that run at each moment."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._running: dict[Hashable, int] = {}
+        self._seconds: dict[Hashable, float] = {}
+        self._since_s = clock()
+
+    @contextmanager
+    def running(self, key: Hashable) -> Generator[None]:
+        """Inside, `key` takes part; entered many times at once it still has one share."""
+        self._settle()
+        self._running[key] = self._running.get(key, 0) + 1
+        try:
+            yield
+        finally:
+            self._settle()
+            self._running[key] -= 1
+            if not self._running[key]:
+                del self._running[key]
+
+    def take(self, key: Hashable) -> float:
+        """The machine seconds of `key`, which is then forgotten."""
+        self._settle()
+        return self._seconds.pop(key, 0.0)
+
+    def _settle(self) -> None:
+        now_s = self._clock()
+        if self._running:
+            share_s = (now_s - self._since_s) / len(self._running)
+            for key in self._running:
+                self._seconds[key] = self._seconds.get(key, 0.0) + share_s
+        self._since_s = now_s
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a stage asks of its model, in windows' worth of pixels: all that it is shown, and what of it lies in holes."""
+
+    windows: float
+    holes: float = 0.0
+
+    @property
+    def features(self) -> NDArray[np.float64]:
+        return np.array([self.windows, self.holes])
+
+
+FORGET = 0.9
+"""Weight of what is known against one new measurement."""
+PRIOR = 0.01
+"""Weight of the first guess: it decides what the measurements leave open, such as the cost of holes when none came."""
+
+
+@dataclass(slots=True)
+class Cost:
+    """Machine seconds of a model: windows · a + holes · b, a and b ≥ 0, by least squares per window with forgetting.
+
+    guess: a and b before anything is measured.
+    """
+
+    guess: tuple[float, float]
+    measured: int = 0
+    _squares: NDArray[np.float64] = field(default_factory=lambda: np.zeros((2, 2)))
+    _products: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
+
+    def learn(self, work: Work, seconds: float) -> None:
+        """`work` took `seconds`. Nothing is learnt from nothing."""
+        if work.windows <= 0 or seconds <= 0:
+            return
+        row = work.features / work.windows  # small and large stages count alike
+        self._squares = FORGET * self._squares + np.outer(row, row)
+        self._products = FORGET * self._products + row * (seconds / work.windows)
+        self.measured += 1
+
+    def seconds(self, work: Work) -> float:
+        """What `work` should take."""
+        return float(work.features @ self._weights())
+
+    def _weights(self) -> NDArray[np.float64]:
+        guess = np.array(self.guess)
+        if not self.measured:
+            return guess
+        ridge = PRIOR * np.eye(2)
+        squares, products = self._squares + ridge, self._products + ridge @ guess
+        weights = np.asarray(np.linalg.solve(squares, products), np.float64)
+        for fixed in np.flatnonzero(weights < 0):  # of two non-negative weights, one alone then has the least squares
+            other = 1 - fixed
+            weights = np.zeros(2)
+            weights[other] = products[other] / squares[other, other]
+        return weights

@@ -1,0 +1,96 @@
+"""Machine time and what is learnt from it."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retouch_server.pipeline.cost import Cost, Shares, Work
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_who_runs_alone_has_all_the_time() -> None:
+    clock = Clock()
+    shares = Shares(clock)
+    clock.now_s = 5.0
+    with shares.running("a"), shares.running("a"):
+        clock.now_s = 8.0
+    clock.now_s = 9.0
+    assert shares.take("a") == 3.0
+    assert shares.take("a") == 0.0
+
+
+def test_those_who_run_together_share() -> None:
+    clock = Clock()
+    shares = Shares(clock)
+    with shares.running("a"):
+        clock.now_s = 2.0
+        with shares.running("b"):
+            clock.now_s = 6.0
+        clock.now_s = 7.0
+    assert (shares.take("a"), shares.take("b")) == (2.0 + 2.0 + 1.0, 2.0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 10)), max_size=40))
+def test_no_second_is_lost_or_counted_twice(steps: list[tuple[int, float]]) -> None:
+    clock = Clock()
+    shares, inside, busy_s = Shares(clock), {}, 0.0  # type: ignore[var-annotated]
+    for key, pause_s in steps:
+        if key in inside:
+            inside.pop(key).__exit__(None, None, None)
+        else:
+            inside[key] = shares.running(key)
+            inside[key].__enter__()
+        busy_s += pause_s * bool(inside)
+        clock.now_s += pause_s
+    for context in inside.values():
+        context.__exit__(None, None, None)
+    assert sum(shares.take(key) for key in range(4)) == pytest.approx(busy_s)
+
+
+def test_before_anything_is_measured_the_guess_counts() -> None:
+    assert Cost((0.2, 1.0)).seconds(Work(10, 2)) == pytest.approx(4.0)
+
+
+def test_both_weights_are_found() -> None:
+    rng, cost = np.random.default_rng(0), Cost((1.0, 1.0))
+    for _ in range(60):
+        work = Work(float(rng.uniform(1, 50)), 0.0)
+        work = Work(work.windows, float(rng.uniform(0, 0.5)) * work.windows)
+        cost.learn(work, (0.3 * work.windows + 2.0 * work.holes) * float(rng.uniform(0.9, 1.1)))
+    assert cost.seconds(Work(10, 0)) == pytest.approx(3.0, rel=0.15)
+    assert cost.seconds(Work(10, 5)) == pytest.approx(13.0, rel=0.1)
+
+
+def test_what_is_not_measured_stays_at_the_guess() -> None:
+    cost = Cost((1.0, 2.0))
+    for _ in range(30):
+        cost.learn(Work(10, 0), 5.0)
+    assert cost.seconds(Work(10, 0)) == pytest.approx(5.0, rel=0.05)
+    assert cost.seconds(Work(0, 10)) == pytest.approx(20.0)
+
+
+def test_a_slower_machine_is_noticed() -> None:
+    cost = Cost((1.0, 0.0))
+    for seconds in [10.0] * 20 + [30.0] * 20:
+        cost.learn(Work(10), seconds)
+    assert cost.seconds(Work(10)) == pytest.approx(30.0, rel=0.15)
+
+
+@given(st.lists(st.tuples(st.floats(0.1, 100), st.floats(0, 1), st.floats(0.01, 1000)), max_size=30))
+def test_an_estimate_is_never_negative_and_grows_with_the_work(told: list[tuple[float, float, float]]) -> None:
+    cost = Cost((0.5, 1.0))
+    for windows, share, seconds in told:
+        cost.learn(Work(windows, share * windows), seconds)
+    little, much = cost.seconds(Work(1, 0.5)), cost.seconds(Work(2, 1.5))
+    assert 0 <= little <= much
+    cost.learn(Work(0, 0), 3.0)
+    cost.learn(Work(3, 0), 0.0)
+    assert cost.seconds(Work(1, 0.5)) == little
