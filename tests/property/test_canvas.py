@@ -1,15 +1,18 @@
 """Laws of sewing: an identity model gives the input back bit for bit, whatever the grid, the order and what is skipped."""
 
+from unittest import mock
+
 import numpy as np
-from hypothesis import example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from retouch_server.geometry import Rect
-from retouch_server.imaging.blend import blend, composite
+from retouch_server.imaging import blend as blending
+from retouch_server.imaging.blend import CELL_PX, TOLERANCE, blend, composite, disagreement, join
 from retouch_server.imaging.canvas import Canvas, Strip
 from retouch_server.imaging.rows import Band, Pixels, RowBuffer
-from retouch_server.tiling import TileGrid
+from retouch_server.tiling import TileGrid, ramps
 from tests.support.models import nearest
 
 
@@ -26,14 +29,14 @@ def sewn(grid: TileGrid, image: Pixels, scale: int, runs: set[int], draw: np.ran
     rows = list(grid)
     for number, row in enumerate(rows):
         coming = [tile for tile in row.tiles if tile.index in runs]
-        background = None if len(coming) == len(row.tiles) else image[row.row.reach.slice]
+        background = None if len(coming) == len(row.tiles) else image[row.row.extent.slice]
         strip = Strip(grid, row, scale, image.shape[2], [tile.index for tile in coming], background)
         draw.shuffle(coming)
         for tile in coming:
             window = tile.window
             result = nearest(image[window.rows.slice, window.columns.slice], scale) + np.uint8(shift * (tile.index % 2))
             strip.paste(tile, result)
-        below = rows[number + 1].row.reach.start if number + 1 < len(rows) else None
+        below = rows[number + 1].row.extent.start if number + 1 < len(rows) else None
         bands += canvas.add(strip, below)
     y = 0
     for band in bands:
@@ -63,20 +66,121 @@ def test_the_order_of_pasting_changes_nothing(grid: TileGrid, level: int, first:
     assert set(np.unique(one)) <= {level, level + 1}  # neighbours that differ by one level mix to one of both
 
 
-@given(st.integers(0, 255), st.integers(1, 40), st.integers(1, 8), st.sampled_from([0, 1]))
-def test_equal_sides_blend_to_themselves(level: int, length: int, across: int, axis: int) -> None:
-    shape = (length, across, 3) if axis == 0 else (across, length, 3)
-    side = np.full(shape, level, np.uint8)
-    assert np.array_equal(blend(side, side, axis), side)
+@st.composite
+def sides(draw: st.DrawFn) -> tuple[Pixels, Pixels, int]:
+    """Two sides of a border, of any size and shape, and the axis across it."""
+    random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    shape = (draw(st.integers(1, 150)), draw(st.integers(1, 150)), draw(st.sampled_from([1, 3, 4])))
+    return images(random, *shape), images(random, *shape), draw(st.sampled_from([0, 1]))
 
 
-@given(st.integers(0, 255), st.integers(0, 255), st.integers(2, 60))
+@given(sides(), st.floats(0, 1))
+def test_where_sides_are_equal_a_blend_changes_nothing(pair: tuple[Pixels, Pixels, int], share: float) -> None:
+    first, second, axis = pair
+    assert np.array_equal(blend(first, first.copy(), axis), first)
+    equal = np.random.default_rng(0).random(first.shape) < share
+    second[equal] = first[equal]
+    assert np.array_equal(blend(first, second, axis)[equal], first[equal])
+
+
+@given(sides())
+def test_each_pixel_stays_between_its_sides(pair: tuple[Pixels, Pixels, int]) -> None:
+    first, second, axis = pair
+    mixed = blend(first, second, axis)
+    assert mixed.shape == first.shape
+    assert (mixed >= np.minimum(first, second)).all()
+    assert (mixed <= np.maximum(first, second)).all()
+
+
+@given(sides())
+def test_the_outermost_lines_of_a_wide_zone_are_those_of_the_sides(pair: tuple[Pixels, Pixels, int]) -> None:
+    first, second, axis = pair
+    assume(len(ramps(first.shape[axis])) > 1)
+    mixed = blend(first, second, axis).swapaxes(0, axis)
+    assert np.array_equal(mixed[0], first.swapaxes(0, axis)[0])
+    assert np.array_equal(mixed[-1], second.swapaxes(0, axis)[-1])
+
+
+@given(st.integers(0, 255), st.integers(0, 255), st.integers(2, 300))
 def test_a_blend_goes_from_the_first_to_the_second(a: int, b: int, length: int) -> None:
     first, second = np.full((length, 1, 1), a, np.uint8), np.full((length, 1, 1), b, np.uint8)
-    steps = np.diff(blend(first, second, 0)[:, 0, 0].astype(int))
+    mixed = blend(first, second, 0)[:, 0, 0].astype(int)
+    steps = np.diff(mixed)
     assert (steps >= 0).all() if a <= b else (steps <= 0).all()
-    mirrored = blend(second[:, :, :], first, 0)[::-1]
-    assert np.abs(mirrored.astype(int) - blend(first, second, 0)).max() <= 1
+    # A difference in tone fades over most of the zone: no step is much larger than that of a straight line.
+    assert np.abs(steps).max() <= 1 + 2.5 * abs(b - a) / length
+    mirrored = blend(second, first, 0)[::-1, 0, 0]
+    assert np.abs(mirrored.astype(int) - mixed).max() <= 1 + abs(b - a) / 8
+
+
+@given(st.integers(1, 130), st.integers(1, 700), st.sampled_from([0, 1]), st.integers(0, 2**32 - 1))
+@settings(max_examples=30)
+def test_a_border_blended_in_pieces_is_one_blended_at_once(across: int, length: int, axis: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    shape = (across, length, 3) if axis == 0 else (length, across, 3)
+    first, second = images(random, *shape), images(random, *shape)
+    with mock.patch.object(blending, "PIECE_PX", 128):
+        pieces = blend(first, second, axis)
+    # Sums in another order round to another level now and then.
+    difference = np.abs(pieces.astype(int) - blend(first, second, axis))
+    assert difference.max() <= 1
+    assert (difference > 0).mean() <= 0.001
+
+
+def test_detail_changes_sides_near_the_middle_and_is_not_averaged() -> None:
+    random = np.random.default_rng(1)
+    first, second = (images(random, 200, 64, 1) // 2 + 64 for _ in range(2))
+    mixed = blend(first, second, 1)
+    whole = first.std()
+    for columns in (slice(8, 24), slice(40, 56)):
+        assert mixed[:, columns].std() > 0.95 * whole  # averaging would leave 0.71 of it at the middle, 0.8 here
+    assert np.abs(mixed[:, :20].astype(int) - first[:, :20]).mean() < 2
+
+
+@given(sides(), st.integers(0, 20), st.integers(-1, 1))
+def test_sides_that_agree_are_joined_where_both_are_sure(pair: tuple[Pixels, Pixels, int], margin: int, off: int) -> None:
+    first, other, axis = pair
+    n = first.shape[axis]
+    margin = min(margin, n // 2)
+    second = np.clip(first.astype(int) + off, 0, 255).astype(np.uint8)
+    lines = second.swapaxes(0, axis)
+    if 2 * margin < n:  # beyond the zone that decides, anything may stand
+        lines[:margin], lines[n - margin :] = other.swapaxes(0, axis)[:margin], other.swapaxes(0, axis)[n - margin :]
+    out = np.empty_like(first)
+    assert not join(first, second, axis, margin, out)
+    before, behind = slice(0, margin), slice(n - margin, n)
+    assert np.array_equal(out.swapaxes(0, axis)[before], first.swapaxes(0, axis)[before])
+    assert np.array_equal(out.swapaxes(0, axis)[behind], second.swapaxes(0, axis)[behind])
+    assert np.abs(out.astype(int) - first).swapaxes(0, axis)[margin : n - margin].max(initial=0) <= 1
+    again = first.copy()
+    join(again, second, axis, margin, again)
+    assert np.array_equal(again, out)
+
+
+@given(st.integers(2, 60), st.integers(1, 300), st.sampled_from([0, 1]), st.data())
+def test_sides_that_disagree_anywhere_along_a_border_are_joined_over_all_that_both_cover(
+    across: int, length: int, axis: int, data: st.DataObject
+) -> None:
+    margin = data.draw(st.integers(1, across // 2))
+    shape = (across, length, 3) if axis == 0 else (length, across, 3)
+    first = images(np.random.default_rng(across), *shape) // 2
+    second = first.copy()
+    start = data.draw(st.integers(0, max(0, length // CELL_PX - 1))) * CELL_PX
+    second.swapaxes(0, 1 - axis)[start : start + CELL_PX] += 20
+    assert disagreement(first, second, axis) > TOLERANCE
+    out = np.empty_like(first)
+    assert join(first, second, axis, margin, out)
+    assert np.array_equal(out, blend(first, second, axis))
+    assert not join(first, second, axis, 0, out)  # nothing to grow into
+
+
+@given(st.integers(0, 40), st.sampled_from([0, 1]), st.integers(1, 400))
+def test_noise_is_no_disagreement(noise: int, axis: int, length: int) -> None:
+    random = np.random.default_rng(noise)
+    shape = (24, CELL_PX * length, 3) if axis == 0 else (CELL_PX * length, 24, 3)
+    first = np.full(shape, 128, np.uint8)
+    second = (128 + (random.random(shape) < noise / 100)).astype(np.uint8)
+    assert disagreement(first, second, axis) == 0.0
 
 
 def images(draw: np.random.Generator, *shape: int) -> NDArray[np.uint8]:

@@ -2,14 +2,15 @@
 
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retouch_server.geometry import Rect, Span
-from retouch_server.tiling import TileGrid, ramp
+from retouch_server.tiling import TileGrid, ramps
 from retouch_server.tiling.grid import axis_tiles
-from retouch_server.tiling.ramps import ONE
+from retouch_server.tiling.ramps import COARSEST
 
 
 @st.composite
@@ -58,9 +59,26 @@ def test_neighbours_blend_over_one_zone_where_both_have_their_context(axis: tupl
 
 
 @given(axes())
-def test_the_two_zones_of_a_core_do_not_meet(axis: tuple[int, int, int, int]) -> None:
+def test_where_they_disagree_neighbours_may_blend_over_at_least_the_halo_and_never_past_a_window(
+    axis: tuple[int, int, int, int],
+) -> None:
+    length, _, halo, _ = axis
     tiles = axis_tiles(*axis)
-    zones = [Span(second.reach.start, first.reach.stop) for first, second in pairwise(tiles)]
+    room = min(tile.core.length for tile in tiles) // 2
+    for first, second in pairwise(tiles):
+        border = first.core.stop
+        extent = first.extent.stop - border
+        assert border - second.extent.start == extent
+        assert min(halo, room) <= extent <= room
+    for tile in tiles:
+        for inner, outer in pairwise((tile.core, tile.reach, tile.extent, tile.window, Span(0, length))):
+            assert inner.clip(outer) == inner
+
+
+@given(axes(), st.booleans())
+def test_the_two_zones_of_a_core_do_not_meet(axis: tuple[int, int, int, int], is_wide: bool) -> None:
+    spans = [tile.extent if is_wide else tile.reach for tile in axis_tiles(*axis)]
+    zones = [Span(second.start, first.stop) for first, second in pairwise(spans)]
     assert all(above.stop <= below.start for above, below in pairwise(zones))
 
 
@@ -86,11 +104,23 @@ def test_a_window_without_room_for_a_core_is_refused(window: int, halo: int, ble
 
 
 @given(st.integers(0, 5000))
-def test_ramps_sum_to_one_and_rise(n: int) -> None:
-    weights = ramp(n)
-    assert weights.shape == (n,)
-    assert (weights + weights[::-1] == ONE).all()
-    assert (weights[1:] >= weights[:-1]).all()
+def test_ramps_rise_from_0_to_1_at_every_level(n: int) -> None:
+    levels = ramps(n)
+    for level, weights in enumerate(levels):
+        assert weights.shape == (-(-n // 2**level),)
+        assert weights.dtype == np.float32
+        assert ((weights >= 0) & (weights <= 1)).all()
+        assert (np.diff(weights) >= 0).all()
+        if len(levels) > 1:
+            assert len(weights) >= COARSEST
+            assert (weights[:2] == 0).all()
+            assert weights[-1] == 1
+
+
+@given(st.integers(0, 14))
+def test_a_ramp_of_one_level_gives_both_sides_the_same(n: int) -> None:
+    (weights,) = ramps(n)
+    assert np.allclose(weights + weights[::-1], 1)
 
 
 @given(st.integers(-50, 50), st.integers(0, 50), st.integers(-50, 50), st.integers(0, 50))

@@ -31,6 +31,7 @@ def touched() -> Metrics:
     metrics = Metrics(version="1.2.3", revision="abc")
     metrics.tiles.labels(stage="inpaint", model="inpaint_patch", outcome="run").inc()
     metrics.model_call_seconds.labels(model="inpaint_patch").observe(0.2)
+    metrics.borders_widened.labels(stage="inpaint", model="inpaint_patch").inc()
     metrics.seam_score.labels(stage="inpaint", model="inpaint_patch", version="1").observe(1.01)
     metrics.residual_text_score.labels(stage="text_removal", model="text_removal", version="1").observe(0.0)
     return metrics

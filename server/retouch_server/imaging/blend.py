@@ -1,26 +1,87 @@
 """How two neighbouring tiles become one over the zone that both cover, and how a fill meets its surroundings."""
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from retouch_server.imaging.pyramid import weighted
 from retouch_server.imaging.rows import Pixels
-from retouch_server.tiling import ramp
-from retouch_server.tiling.ramps import ONE
+from retouch_server.tiling import ramps
+
+TOLERANCE = 1.0
+"""Levels by which the means of two sides may differ: rounding makes less."""
+CELL_PX = 64
+"""Length along a border over which sides are compared: enough pixels for noise to average out."""
+PIECE_PX = 2048
+"""Length along a border that is blended at once: it bounds the memory, and fits a cache."""
+
+
+def join(first: Pixels, second: Pixels, axis: int, margin: int, out: Pixels) -> bool:
+    """Makes one of two sides of a border, into `out`, which may be `first`; all (h, w, channels), along `axis` as in `blend`.
+
+    Blends over what lies at least `margin` px inside, and takes `first` before and `second` behind it; where the two
+    disagree there, blends over all that both cover. Whether that was so is the answer.
+    """
+    n = first.shape[axis]
+    inner = _along(axis, margin, n - margin)
+    seen = _along(axis, *((margin, n - margin) if 2 * margin < n else (n // 2 - 1, n // 2 + 1)))
+    if margin and disagreement(first[seen], second[seen], axis) > TOLERANCE:
+        out[...] = blend(first, second, axis)
+        return True
+    mixed = blend(first[inner], second[inner], axis)
+    if out is not first:
+        before = _along(axis, 0, margin)
+        out[before] = first[before]
+    behind = _along(axis, n - margin, n)
+    out[inner], out[behind] = mixed, second[behind]
+    return False
+
+
+def disagreement(first: Pixels, second: Pixels, axis: int) -> float:
+    """How far the means of two sides differ, in levels: the most of any stretch of CELL_PX along the border."""
+    if not first.size or cv2.norm(first, second, cv2.NORM_INF) <= TOLERANCE:
+        return 0.0
+    sums = [cv2.reduce(side, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S) for side in (first, second)]
+    difference = cv2.subtract(sums[1], sums[0]).reshape(first.shape[1 - axis], first.shape[2])
+    starts = np.arange(0, len(difference), CELL_PX)
+    cells = np.add.reduceat(difference, starts) / np.diff(starts, append=len(difference))[:, None]
+    return float(np.abs(cells).max()) / first.shape[axis]
 
 
 def blend(first: Pixels, second: Pixels, axis: int) -> Pixels:
     """Fades from `first` to `second` along `axis` (0: downwards, 1: to the right); both (h, w, channels), as the result.
 
-    Where both are equal the result is equal too, bit for bit.
+    Each band of frequencies fades over a few of its wavelengths: tone over the whole zone, detail near the middle (Burt &
+    Adelson 1983). What is blended is the difference: first + Σ levels of (second - first) × weights, so that equal pixels
+    stay as they are, bit for bit, and each pixel stays between its two sides.
     """
-    height, width, channels = first.shape
-    weights = ramp(first.shape[axis])
-    weights = weights[:, None] if axis == 0 else np.repeat(weights, channels)
-    mixed = _lines(first) * (ONE - weights)
-    mixed += _lines(second) * weights
-    mixed += ONE // 2
-    mixed >>= 8
-    return mixed.astype(np.uint8).reshape(height, width, channels)
+    if not first.size or not cv2.norm(first, second, cv2.NORM_INF):
+        return first
+    weights = ramps(first.shape[axis])
+    length = first.shape[1 - axis]
+    if length <= PIECE_PX:
+        return _blend(first, second, weights, axis)
+    # Pieces overlap by more than the pyramid's support and begin on its coarsest nodes: they fit as if they were one.
+    overlap = 8 << (len(weights) - 1)
+    out = np.empty_like(first)
+    for start in range(0, length, PIECE_PX):
+        stop, begin = min(start + PIECE_PX, length), max(0, start - overlap)
+        piece = _along(1 - axis, begin, min(stop + overlap, length))
+        mixed = _blend(first[piece], second[piece], weights, axis)
+        out[_along(1 - axis, start, stop)] = mixed[_along(1 - axis, start - begin, stop - begin)]
+    return out
+
+
+def _blend(first: Pixels, second: Pixels, weights: tuple[NDArray[np.float32], ...], axis: int) -> Pixels:
+    difference = np.asarray(cv2.subtract(second, first, dtype=cv2.CV_32F), np.float32).reshape(first.shape)
+    change = weighted(difference, weights, axis)
+    np.clip(change, np.minimum(difference, 0), np.maximum(difference, 0), out=change)
+    return np.asarray(cv2.add(first, change, dtype=cv2.CV_8U), np.uint8).reshape(first.shape)
+
+
+def _along(axis: int, start: int, stop: int) -> tuple[slice, ...]:
+    """Lines `start` to `stop` along `axis`."""
+    return (slice(start, stop),) if axis == 0 else (slice(None), slice(start, stop))
 
 
 def composite(source: Pixels, fill: Pixels, mask: NDArray[np.uint8]) -> Pixels:

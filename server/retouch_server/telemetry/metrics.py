@@ -77,6 +77,9 @@ class Metrics:
         self.seam_score = histogram(
             "seam_score", "Gradient across window borders over beside them; 1 = no trace.", _SEAM_SCORES, *quality
         )
+        self.borders_widened = counter(
+            "borders_widened_total", "Window borders blended more widely, since their sides disagreed.", "stage", "model"
+        )
         self.residual_text_score = histogram(
             "residual_text_score", "Share of the overlay text that is still found.", _TEXT_SCORES, *quality
         )

@@ -9,7 +9,8 @@ Along one axis, with three tiles (`|` = core border, `-` = window, `~` = where n
                                         ├--~~~-------------┤
 
 A core border lies in the middle of what the two windows share. They share at least 2 · halo there, and blend within `blend`
-of the border, where both still see their whole receptive field: blend ≤ halo - receptive field.
+of the border, where both still see their whole receptive field: blend ≤ halo - receptive field. Only where a model makes them
+disagree even there do they blend over all that both share.
 """
 
 from collections.abc import Iterator
@@ -22,11 +23,15 @@ from retouch_server.geometry import Rect, Span, ceil_div
 
 @dataclass(frozen=True, slots=True)
 class AxisTile:
-    """A tile along one axis. `reach` is the core grown by how far the tile blends into its neighbours."""
+    """A tile along one axis: core ⊆ reach ⊆ extent ⊆ window.
+
+    reach: the core grown by how far the tile blends into its neighbours; extent: by how far where they disagree.
+    """
 
     core: Span
     window: Span
     reach: Span
+    extent: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +109,17 @@ def axis_tiles(length: int, window: int, halo: int, blend: int) -> tuple[AxisTil
     """
     image = Span(0, length)
     if length <= window:
-        return (AxisTile(image, image, image),)
+        return (AxisTile(image, image, image, image),)
     # n windows with inner steps of at most window - 2·halo reach from 0 to length.
     count = ceil_div(length - 2 * halo, window - 2 * halo)
     starts = [i * (length - window) // (count - 1) for i in range(count)]
     borders = [(a + window + b) // 2 for a, b in pairwise(starts)]
     cores = [Span(a, b) for a, b in zip([0, *borders], [*borders, length], strict=True)]
     # Blending zones of one core's two borders must not meet.
-    reach = min(blend, min(core.length for core in cores) // 2)
+    room = min(core.length for core in cores) // 2
+    reach = min(blend, room)
+    extent = min(room, *((a + window - b) // 2 for a, b in pairwise(starts)))
     return tuple(
-        AxisTile(core, Span(start, start + window), core.grow(reach).clip(image))
+        AxisTile(core, Span(start, start + window), core.grow(reach).clip(image), core.grow(extent).clip(image))
         for core, start in zip(cores, starts, strict=True)
     )

@@ -54,6 +54,8 @@ class StageReport:
     tiles_run: int = 0
     tiles_skipped: int = 0
     tiles_retried: int = 0
+    borders_widened: int = 0
+    """Borders between two tiles of a row, or two rows of tiles, that were blended over all that both sides cover."""
     seam: SeamMeter = field(default_factory=SeamMeter)
 
     @property
@@ -152,7 +154,7 @@ class TiledStage:
         coming = [tile.index for tile in row.tiles if tile.index in self._plan.to_run]
         background = None
         if len(coming) < len(row.tiles):
-            background = window_rows[row.row.reach.shifted(-row.row.window.start).slice]
+            background = window_rows[row.row.extent.shifted(-row.row.window.start).slice]
         strip = Strip(self._plan.grid, row, self._plan.spec.scale, self._channels, coming, background)
         return _Work(strip, row)
 
@@ -196,7 +198,7 @@ class TiledStage:
         for number, row in enumerate(self._rows):
             work = await strips.get()
             await work.done.wait()
-            following = self._rows[number + 1].row.reach.start if number + 1 < len(self._rows) else None
+            following = self._rows[number + 1].row.extent.start if number + 1 < len(self._rows) else None
             bands = await loop.run_in_executor(self._context.executor, self._join, work, following)
             skipped = sum(tile.index not in self._plan.to_run for tile in row.tiles)
             self.report.tiles_skipped += skipped
@@ -209,19 +211,24 @@ class TiledStage:
             self._strips.release()
         await sink.close()
 
-    def _join(self, work: _Work, next_reach_start: int | None) -> list[Band]:
+    def _join(self, work: _Work, next_start: int | None) -> list[Band]:
         """Blends the strip with the one above, and looks at the borders between tiles that ran."""
-        runs = [tile.index in self._plan.to_run for tile in work.row.tiles]
+        strip, runs = work.strip, work.strip.runs
+        core = strip.row.core.shifted(-strip.row.extent.start).scaled(self._plan.spec.scale).slice
         columns = self._plan.grid.columns
         for left in range(len(columns) - 1):
             if runs[left] or runs[left + 1]:
                 border = Span(columns[left].core.stop, columns[left].core.stop)
-                around = self._around(border.scaled(self._plan.spec.scale), work.strip.pixels.shape[1])
+                around = self._around(border.scaled(self._plan.spec.scale), strip.pixels.shape[1])
                 if around is not None:
-                    weight = self._weight(Rect.from_spans(work.strip.row.reach, border.grow(2)), axis=1)
-                    self.report.seam.add(work.strip.pixels[:, around], axis=1, weight=weight)
-        bands = self._canvas.add(work.strip, next_reach_start)
-        if any(runs) and work.strip.row.core.start > 0:
+                    weight = self._weight(Rect.from_spans(strip.row.core, border.grow(2)), axis=1)
+                    self.report.seam.add(strip.pixels[core, around], axis=1, weight=weight)
+        widened = self._canvas.widened
+        bands = self._canvas.add(strip, next_start)
+        widened = strip.widened + self._canvas.widened - widened
+        self.report.borders_widened += widened
+        self._context.metrics.borders_widened.labels(stage=self._plan.name.value, model=self._plan.spec.name).inc(widened)
+        if any(runs) and strip.row.core.start > 0:
             self._measure_top(work, bands[0])
         return bands
 
