@@ -43,7 +43,16 @@ def test_everything_that_is_said_is_read() -> None:
 def test_a_halo_below_the_receptive_field_leaves_no_blending_zone() -> None:
     spec = parse(receptive_field_px="9")
     assert spec is not None
-    assert spec.blend_px == 0
+    assert (spec.blend_px, spec.is_exact) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("receptive_field_px", "blend_px", "is_exact"), [("5", "3", True), ("5", "4", False), ("64", "8", False)]
+)
+def test_a_declared_blending_zone_counts(receptive_field_px: str, blend_px: str, is_exact: bool) -> None:
+    spec = parse(receptive_field_px=receptive_field_px, blend_px=blend_px)
+    assert spec is not None
+    assert (spec.blend_px, spec.is_exact) == (int(blend_px), is_exact)
 
 
 def test_a_model_that_says_no_kind_is_not_ours() -> None:
@@ -71,6 +80,9 @@ def test_a_model_without_versions_is_not_ready() -> None:
         ("halo_px", "32"),
         ("halo_px", "-1"),
         ("receptive_field_px", "wide"),
+        ("receptive_field_px", "65"),
+        ("blend_px", "9"),
+        ("blend_px", "-1"),
         ("multiple_px", "0"),
         ("multiple_px", "²"),
         ("deterministic", "yes"),
@@ -94,7 +106,7 @@ def test_every_model_in_the_repository_can_be_planned_with(config: Path) -> None
     assert spec is not None
     assert spec.kind is not Kind.UNKNOWN
     assert spec.window_px > 2 * spec.halo_px
-    assert spec.halo_px >= spec.receptive_field_px
+    assert spec.is_exact or spec.declared_blend_px is not None or spec.kind is Kind.PRECHECK, "how neighbours blend is said"
     assert spec.window_px % spec.multiple_px == 0
     assert spec.scale in ((2, 4) if spec.kind is Kind.UPSCALE and spec.method != "identity" else (1,))
     inputs = {item.name: list(item.dims) for item in parsed.input}

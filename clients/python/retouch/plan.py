@@ -94,7 +94,7 @@ class Model:
     scale: int
     window_px: int
     halo_px: int
-    receptive_field_px: int
+    receptive_field_px: int  # window_px where any pixel of a window may change any other
     multiple_px: int
     is_deterministic: bool
     takes_prompt: bool

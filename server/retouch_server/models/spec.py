@@ -20,7 +20,12 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
-    """A served model. Lengths in px of its input."""
+    """A served model. Lengths in px of its input.
+
+    receptive_field_px: how far a pixel's influence reaches, at most; window_px where every pixel of a window may change
+    every other (a search through the window, pooling over it). declared_blend_px: what the configuration says of blending
+    where the rule below does not suit the model.
+    """
 
     name: str
     kind: Kind
@@ -29,6 +34,7 @@ class ModelSpec:
     window_px: int = 512
     halo_px: int = 0
     receptive_field_px: int = 0
+    declared_blend_px: int | None = None
     multiple_px: int = 1
     is_deterministic: bool = False
     takes_prompt: bool = False
@@ -39,8 +45,15 @@ class ModelSpec:
 
     @property
     def blend_px(self) -> int:
-        """Half the width of a seam's blending zone: there both neighbours see their whole receptive field."""
+        """Half the width of a seam's blending zone. Unless declared: there both neighbours see their whole receptive field."""
+        if self.declared_blend_px is not None:
+            return self.declared_blend_px
         return max(0, self.halo_px - self.receptive_field_px)
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether what a tile contributes has its whole receptive field in the window: tiled equals untiled."""
+        return self.blend_px + self.receptive_field_px <= self.halo_px
 
     @property
     def version(self) -> str:
@@ -81,6 +94,7 @@ def parse_spec(name: str, parameters: Mapping[str, str], *, versions: tuple[str,
         window_px=integer("window_px", 512, 1),
         halo_px=integer("halo_px", 0, 0),
         receptive_field_px=integer("receptive_field_px", 0, 0),
+        declared_blend_px=integer("blend_px", 0, 0) if "blend_px" in values else None,
         multiple_px=integer("multiple_px", 1, 1),
         is_deterministic=flag("deterministic"),
         takes_prompt=flag("takes_prompt"),
@@ -91,4 +105,11 @@ def parse_spec(name: str, parameters: Mapping[str, str], *, versions: tuple[str,
     )
     if spec.window_px <= 2 * spec.halo_px:
         raise ValueError(f"model {name}: {PREFIX}window_px={spec.window_px} leaves no core between halos of {spec.halo_px}")
+    if spec.receptive_field_px > spec.window_px:
+        raise ValueError(
+            f"model {name}: {PREFIX}receptive_field_px={spec.receptive_field_px} must be at most the window, {spec.window_px}, "
+            "which means that all of it counts"
+        )
+    if spec.blend_px > spec.halo_px:
+        raise ValueError(f"model {name}: {PREFIX}blend_px={spec.blend_px} must be at most the halo, {spec.halo_px}")
     return spec

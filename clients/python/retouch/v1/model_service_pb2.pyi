@@ -129,7 +129,7 @@ class Model(_message.Message):
     halo_px: _builtins.int
     """Context around a tile's core, in px."""
     receptive_field_px: _builtins.int
-    """How far a pixel's influence reaches, in px."""
+    """How far a pixel's influence reaches, in px; window_px where any pixel of a window may change any other."""
     multiple_px: _builtins.int
     """Sides of a window must be a multiple of this."""
     is_deterministic: _builtins.bool
