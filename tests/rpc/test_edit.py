@@ -1,7 +1,9 @@
 """What comes out: every combination of stages, any cut of tiles, any order in which the models answer."""
 
 import asyncio
+from collections.abc import Mapping
 from itertools import pairwise, product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +12,10 @@ import pytest
 from retouch.v1 import image_pb2, options_pb2
 from retouch_server.imaging.codec import encode_png
 from retouch_server.imaging.png import decode_whole
-from tests.support.models import HALO_PX, WINDOW_PX, expected
-from tests.support.service import Service
+from retouch_server.models.backend import Array
+from retouch_server.models.spec import Kind
+from tests.support.models import HALO_PX, WINDOW_PX, expected, fake_models, spec
+from tests.support.service import Service, serve
 from tests.support.wire import Image, digest_of, edit_of, noise, opened, say, soft_disc, strips, tile
 
 ALWAYS, NEVER = options_pb2.TEXT_REMOVAL_ALWAYS, options_pb2.TEXT_REMOVAL_NEVER
@@ -232,3 +236,29 @@ async def test_a_large_image_without_a_proxy_is_treated_as_text_and_texture(serv
     assert outcome.accepted.findings.needs_text_removal
     assert any("proxy" in warning for warning in outcome.done.warnings)
     assert np.array_equal(outcome.image(), expected(image, mask, text=True, inpaint=True, scale=1))
+
+
+async def test_where_a_model_makes_windows_disagree_they_blend_more_widely_and_it_is_said(tmp_path: Path) -> None:
+    drifts = iter(range(0, 200, 10))
+
+    def drifting(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        # The fill's tone is the call's, not the picture's.
+        return {"result": np.full_like(inputs["image"], next(drifts))}
+
+    models = fake_models(inpaint_classical=(spec("inpaint_classical", Kind.INPAINT, "classical"), drifting))
+    image, mask = np.full((60, 150, 3), 90, np.uint8), np.full((60, 150), 255, np.uint8)
+    async with serve(tmp_path, models) as service:
+        outcome = await say(service.edits, edit_of(image, mask=mask, **options_of(False, True, 1)))
+        (stage,) = outcome.done.stages
+        assert stage.tiles_run == 3
+        assert stage.borders_widened == 2
+        assert service.value("borders_widened_total", stage="inpaint", model="inpaint_classical") == 2
+        # A reach of 4 px on either side would fade within 8 px, what both windows share is more.
+        changing = np.flatnonzero(np.diff(outcome.image()[30, :, 0].astype(int)))
+        assert len(changing) > 2 * 8
+        assert outcome.done.seam_score < 1.3
+
+
+async def test_windows_that_agree_never_blend_more_widely(service: Service) -> None:
+    outcome = await say(service.edits, edit_of(noise(150, 130), scale=2))
+    assert [stage.borders_widened for stage in outcome.done.stages] == [0]

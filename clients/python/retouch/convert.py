@@ -173,6 +173,7 @@ def _stage_report(message: edit_pb.StageReport) -> StageReport:
         tiles_skipped=message.tiles_skipped,
         tiles_retried=message.tiles_retried,
         seam_score=message.seam_score,
+        borders_widened=message.borders_widened,
         model=_planned_model(message.model) if message.HasField("model") else None,
     )
 

@@ -57,6 +57,7 @@ class StageReport:
     tiles_skipped: int
     tiles_retried: int
     seam_score: float  # 1.0 = no trace of window borders; 0 where there was none to judge
+    borders_widened: int  # borders of windows blended over all that both sides cover, since these disagreed
     model: PlannedModel | None
 
 

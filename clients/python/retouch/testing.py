@@ -324,7 +324,7 @@ async def _edited(
             mask_version=version,
             seed=opened.options.seed,
             warnings=fake.warnings,
-            stages=[edit_pb.StageReport(stage=plan_pb2.STAGE_UPSCALE, tiles_run=tiles_in, seam_score=1.0)],
+            stages=[edit_pb.StageReport(stage=plan_pb2.STAGE_UPSCALE, tiles_run=tiles_in, seam_score=1.0, borders_widened=2)],
         )
     )
     yield done

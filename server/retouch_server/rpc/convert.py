@@ -260,6 +260,7 @@ def _to_stage_report(report: StageReport) -> edit_service_pb2.StageReport:
         tiles_retried=report.tiles_retried,
         seam_score=report.seam.score,
         model=to_planned_model(report.plan.spec),
+        borders_widened=report.borders_widened,
     )
 
 

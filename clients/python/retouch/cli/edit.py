@@ -61,6 +61,8 @@ def _summarise(session: Session, path: Path, done: retouch.Done, accepted: retou
     else:
         session.out.print("no stage ran: there was nothing to edit")
     facts = [f"seam score {score(done.seam_score)}"] if done.seam_score else []
+    if widened := sum(stage.borders_widened for stage in done.stages):
+        facts.append(f"{widened} borders of windows blended more widely, since their sides disagreed")
     if done.residual_text_score is not None:
         facts.append(f"residual text {done.residual_text_score:.2f}")
     if done.mask_digest:

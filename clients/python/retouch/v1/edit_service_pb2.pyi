@@ -239,6 +239,7 @@ class StageReport(_message.Message):
     TILES_RETRIED_FIELD_NUMBER: _builtins.int
     SEAM_SCORE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
+    BORDERS_WIDENED_FIELD_NUMBER: _builtins.int
     stage: _plan_pb2.Stage.ValueType
     """Which."""
     seconds: _builtins.float
@@ -253,6 +254,10 @@ class StageReport(_message.Message):
     """Model calls made again after a fault."""
     seam_score: _builtins.float
     """Gradient across window borders over the gradient beside them; 1.0 = no trace. 0 where there was no border to judge."""
+    borders_widened: _builtins.int
+    """Borders between two windows, or between two rows of windows, whose sides disagreed where they should not, so that they were
+    blended over all that both cover.
+    """
     @_builtins.property
     def model(self) -> _plan_pb2.PlannedModel:
         """The model that ran."""
@@ -268,10 +273,11 @@ class StageReport(_message.Message):
         tiles_retried: _builtins.int = ...,
         seam_score: _builtins.float = ...,
         model: _plan_pb2.PlannedModel | None = ...,
+        borders_widened: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["model", b"model", "seam_score", b"seam_score", "seconds", b"seconds", "stage", b"stage", "tiles_cached", b"tiles_cached", "tiles_retried", b"tiles_retried", "tiles_run", b"tiles_run", "tiles_skipped", b"tiles_skipped"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["borders_widened", b"borders_widened", "model", b"model", "seam_score", b"seam_score", "seconds", b"seconds", "stage", b"stage", "tiles_cached", b"tiles_cached", "tiles_retried", b"tiles_retried", "tiles_run", b"tiles_run", "tiles_skipped", b"tiles_skipped"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
