@@ -13,6 +13,8 @@ from retouch.v1.edit_service_pb2_grpc import EditServiceStub
 from retouch_server.app import App
 from retouch_server.config import Settings
 from retouch_server.local.up import LocalService
+from tests.models.onnx_models import onnx_model
+from tests.models.test_exactness import UPSCALERS
 from tests.rpc.test_edit import random_cut
 from tests.support.wire import Image, edit_of, noise, opened, say
 
@@ -123,6 +125,15 @@ async def test_windows_leave_no_trace_when_enlarging(service: LocalService) -> N
         part = await client.edit_image(image[100:600, 200:700].copy(), scale=2)
     inner = part[40:-40, 40:-40]
     assert np.array_equal(whole[2 * 100 + 40 : 2 * 600 - 40, 2 * 200 + 40 : 2 * 700 - 40], inner)
+
+
+@pytest.mark.parametrize("name", UPSCALERS)
+async def test_triton_in_windows_or_onnx_runtime_in_one_piece(service: LocalService, name: str) -> None:
+    image, model = landscape(700, 610), onnx_model(name)
+    whole = model({"image": image})["result"].astype(np.int16)
+    async with RetouchClient(service.target) as client:
+        tiled = await client.edit_image(image, scale=model.spec.scale, upscaler=name, criticality="low")
+    assert np.abs(tiled - whole).max() <= 1
 
 
 async def test_bytes_and_shared_memory_carry_the_same_pixels(service: LocalService) -> None:
