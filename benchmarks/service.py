@@ -1,6 +1,8 @@
 """A service as people run it: Triton, and the orchestrator in a process of its own."""
 
 import contextlib
+import re
+import shutil
 import tempfile
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
@@ -34,11 +36,14 @@ class Orchestrator:
 
 
 @contextlib.asynccontextmanager
-async def triton(models: Sequence[str] = ()) -> AsyncGenerator[LocalTriton]:
-    """tritonserver with those models, or all of the product's; its state is in a temporary folder."""
+async def triton(models: Sequence[str] = (), *, stood_in: Sequence[str] = ()) -> AsyncGenerator[LocalTriton]:
+    """tritonserver with those models, or all of the product's; its state is in a temporary folder.
+
+    stood_in: models of the product of which only the configuration is real; a stand-in makes the pixels, at next to no cost.
+    """
     with tempfile.TemporaryDirectory(prefix="retouch-benchmark-") as folder:
         state = Path(folder)
-        source = _chosen(models, state / "chosen") if models else default_source()
+        source = _chosen(models, stood_in, state / "chosen") if models or stood_in else default_source()
         assemble([source], state / "models")
         async with LocalTriton(LocalTritonSettings(repository=state / "models", state_dir=state / "triton")) as server:
             yield server
@@ -78,13 +83,27 @@ async def service(models: Sequence[str] = (), **settings: object) -> AsyncGenera
         yield client
 
 
-def _chosen(models: Sequence[str], folder: Path) -> Path:
-    """A repository with some of the product's models, and of those for tests."""
+def _chosen(models: Sequence[str], stood_in: Sequence[str], folder: Path) -> Path:
+    """A repository with some of the product's models, of those for tests, and of stand-ins."""
     folder.mkdir()
     for name in models:
         places = [source / name for source in (default_source(), _FOR_TESTS)]
         (folder / name).symlink_to(next(place for place in places if place.is_dir()))
+    for name in stood_in:
+        _stand_in(name, folder / name)
     return folder
+
+
+def _stand_in(name: str, folder: Path) -> None:
+    """A model that is called as the product's `name` is: the same tensors, windows and instances."""
+    source = default_source()
+    config = (source / name / "config.pbtxt").read_text()
+    config = re.sub(r'^backend: "\w+"', 'backend: "python"', config, flags=re.MULTILINE)
+    config = re.sub(r"^max_batch_size: \d+", "max_batch_size: 0", config, flags=re.MULTILINE)
+    (folder / "1").mkdir(parents=True)
+    (folder / "config.pbtxt").write_text(config)
+    for file in (Path(__file__).parent / "stand_in/model.py", source / "precheck/1/wire.py"):
+        shutil.copy(file, folder / "1")
 
 
 def _two_ports(server: LocalTriton) -> tuple[int, int]:

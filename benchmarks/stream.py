@@ -55,7 +55,7 @@ class Nowhere:
         pass
 
 
-async def edit_endless_rows(target: str, size: Size, mask: Pixels, options: EditOptions) -> int:
+async def edit_endless_rows(target: str, size: Size, mask: Pixels | None, options: EditOptions) -> int:
     """Edits `size` px at the service at `target` and returns how many pixels came back."""
     job = EditJob(lambda: EndlessRows(*size_of(size)), lambda source: Nowhere(), mask, options, None, with_proxy=True)
     async with open_channel(target, None) as channel:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 SMALL = {
     "identity": ["--size", "640", "--repeats", "1"],
     "overhead": ["--size", "256", "--repeats", "1"],
-    "memory": ["--size", "512"],
+    "memory": ["--size", "512", "--passthrough", "700"],
     "first_tile": ["--size", "640", "--repeats", "1"],
 }
 
