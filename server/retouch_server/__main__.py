@@ -6,6 +6,7 @@ import sys
 
 from retouch_server.app import App
 from retouch_server.config import ConfigError, Settings
+from retouch_server.masks.database import DatabaseUrlError
 from retouch_server.pipeline.policy import PolicyError
 from retouch_server.telemetry.logging import set_up_logging
 
@@ -32,14 +33,14 @@ async def serve(settings: Settings) -> None:
 
 
 def main() -> int:
-    """Exit code: 0 after a drain, 2 for a setting that cannot be used, 1 for a port that is taken."""
+    """Exit code: 0 after a drain, 2 for a setting that cannot be used, 1 for a port that is taken or a database away."""
     try:
         settings = Settings.from_environment()
         set_up_logging(settings.log_level)
         asyncio.run(serve(settings))
     except (ConfigError, OSError, ValueError) as error:
         print(f"retouch-server: {error}", file=sys.stderr)
-        return 2 if isinstance(error, ConfigError | PolicyError) else 1
+        return 2 if isinstance(error, ConfigError | PolicyError | DatabaseUrlError) else 1
     return 0
 
 

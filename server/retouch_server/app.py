@@ -13,7 +13,8 @@ import cv2
 import grpc
 
 from retouch_server.config import Settings
-from retouch_server.errors import ModelUnavailable
+from retouch_server.errors import MasksUnavailable, ModelUnavailable
+from retouch_server.masks.registry import Retention
 from retouch_server.masks.store import MaskStore
 from retouch_server.models.backend import ModelBackend
 from retouch_server.models.catalogue import Catalogue
@@ -35,6 +36,7 @@ from retouch_server.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
+PRUNE_S = 3600.0
 _M_MMAP_THRESHOLD = -3  # malloc.h
 _LARGE_BYTES = 4 << 20
 
@@ -60,7 +62,10 @@ class App:
         return self._operator.port
 
     async def start(self) -> None:
-        """Listens and serves once the models are known. Errors: OSError when a port is taken, ModelUnavailable."""
+        """Listens and serves once the models are known.
+
+        Errors: OSError when a port is taken, DatabaseUrlError, DatabaseUnreachableError, ModelUnavailable.
+        """
         cv2.setNumThreads(1)  # pixel work has its own threads
         _return_large_buffers()
         settings = self.settings
@@ -71,7 +76,7 @@ class App:
         self.backend = self._backend or TritonBackend(urls, use_shared_memory=use_shared_memory, metrics=self.metrics)
         self._opened.push_async_callback(self.backend.close)
         self.catalogue = Catalogue(self.backend, self.metrics.triton_reachable.set)
-        self._masks = await MaskStore.open(settings.mask_store)
+        self._masks = await MaskStore.open(settings.mask_store, Retention(settings.mask_versions, settings.mask_keep_s))
         self._opened.push_async_callback(self._masks.close)
         dispatcher = Dispatcher(self.backend)
         precheck = Precheck(self.catalogue, dispatcher)
@@ -81,8 +86,8 @@ class App:
         )
         await self._await_models()
         await measure(estimator, self.catalogue, dispatcher)
-        refreshing = asyncio.create_task(self.catalogue.keep_fresh())
-        self._opened.push_async_callback(_cancel, refreshing)
+        for work in (self.catalogue.keep_fresh(), self._prune_masks()):
+            self._opened.push_async_callback(_cancel, asyncio.create_task(work))
         masks = MaskResolver(self._masks, self._executor)
         self._server = Server(
             edit=EditServicer(self.editor, self.admission, masks, self.metrics, settings.upload_idle_s),
@@ -124,6 +129,16 @@ class App:
             except ModelUnavailable:
                 log.warning("waiting for the model server at %s", self.settings.triton_urls)
                 await asyncio.sleep(1.0)
+
+    async def _prune_masks(self) -> None:
+        """Now and then, until cancelled: versions grow old without being written to."""
+        while True:
+            try:
+                given_up = await self._masks.prune()
+                log.log(logging.INFO if given_up else logging.DEBUG, "%d old versions of masks were given up", given_up)
+            except MasksUnavailable as error:
+                log.warning("old versions of masks were not given up: %s", error.__cause__)
+            await asyncio.sleep(PRUNE_S)
 
     def _readiness(self) -> tuple[bool, list[str]]:
         reasons: list[str] = []

@@ -24,8 +24,12 @@ class Settings:
     """host:port of Triton's gRPC endpoints, separated by commas."""
     shared_memory: str = "auto"
     """auto, always or never: whether pixels reach Triton through shared memory."""
-    mask_store: str = "sqlite+aiosqlite:///var/masks.sqlite"
-    """SQLAlchemy URL."""
+    mask_store: str = "sqlite:///var/masks.sqlite"
+    """SQLAlchemy URL; for many replicas `postgresql://user:password@host/database`, which needs the extra `postgres`."""
+    mask_versions: int = 100
+    """Of each image's mask, the newest so many versions are kept; 0: all. The current one always is."""
+    mask_keep_s: float = 0.0
+    """A version that was replaced longer ago than that is given up; 0: never."""
     budget_px: int = 400_000_000
     """Pixels in flight at once; a larger image is admitted alone."""
     queue: int = 64
@@ -61,9 +65,10 @@ class Settings:
         for name in ("budget_px", "tiles_in_flight", "threads", "upload_idle_s", "drain_s"):
             if not getattr(self, name) > 0:  # not a number, too
                 raise ConfigError(f"{PREFIX}{name.upper()}={getattr(self, name)} must be greater than 0")
-        for name, most in (("port", 65_535), ("metrics_port", 65_535), ("queue", None), ("client_budget_px", None)):
+        for name in ("port", "metrics_port", "queue", "client_budget_px", "mask_versions", "mask_keep_s"):
             value = getattr(self, name)
-            if value < 0 or (most is not None and value > most):
+            most = 65_535 if name.endswith("port") else None
+            if not value >= 0 or (most is not None and value > most):
                 limit = "at least 0" if most is None else f"0 to {most}"
                 raise ConfigError(f"{PREFIX}{name.upper()}={value} must be {limit}")
 

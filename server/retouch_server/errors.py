@@ -15,6 +15,7 @@
     ├── DeadlineTooShort           the estimate does not fit the deadline
     ├── UploadStalled              the client stopped sending
     ├── Draining                   this replica is going away
+    ├── MasksUnavailable           the store of masks is busy or away; retry later
     ├── ModelUnavailable           the model server is away; retry later
     └── ModelFault                 a model answered wrongly: ours, not the caller's
 
@@ -161,6 +162,10 @@ class ClientBudgetExceeded(RetryLater):
 
 class Draining(RetryLater):
     """This replica finishes what it has and takes nothing new."""
+
+
+class MasksUnavailable(RetryLater):
+    """The store of masks does not answer. A write may have happened all the same."""
 
 
 class ModelUnavailable(RetryLater):

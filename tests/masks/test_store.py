@@ -1,58 +1,59 @@
-"""The registry in a real SQLite file: against a dict, under contention, and killed while it writes."""
+"""The registry on SQLite and on PostgreSQL: against a dict, under contention, and killed while it writes."""
 
 import asyncio
 import random
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 import sqlalchemy
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from sqlalchemy.dialects import postgresql
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from retouch_server.errors import BadField, MaskNotFound, Overloaded, StaleMask, VersionConflict
+from retouch_server.errors import BadField, MaskNotFound, StaleMask, VersionConflict
 from retouch_server.imaging.mask import Mask
-from retouch_server.masks import store as store_module
-from retouch_server.masks.registry import MaskRegistry, parse_image_id
+from retouch_server.masks.registry import MaskRegistry, Retention, parse_image_id
 from retouch_server.masks.store import MaskStore
+from tests.masks.conftest import NewUrl
+from tests.masks.racing_writer import mask_numbered
 
 MASKS = [Mask.full(4, 6, value) for value in (0, 1, 255)] + [Mask.full(6, 4, 0)]  # the last: same digest, other size
 PNGS = [mask.to_png() for mask in MASKS]
 
 
-def url_of(folder: Path) -> str:
-    return f"sqlite+aiosqlite:///{folder}/deep/masks.db"
+NOW_S = 1_700_000_000.25
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[MaskStore]:
-    store = await MaskStore.open(url_of(tmp_path), now=lambda: 1_700_000_000.25)
+async def store(url: str) -> AsyncIterator[MaskStore]:
+    store = await MaskStore.open(url, now=lambda: NOW_S)
     yield store
     await store.close()
 
 
-def mask_numbered(number: int) -> Mask:
-    return Mask.from_array(np.frombuffer(number.to_bytes(12, "big"), np.uint8).reshape(3, 4).copy())
+KEPT = 3
 
 
 class Registry(RuleBasedStateMachine):
-    """The store does what a dict of lists does."""
+    """The store does what a dict of lists does, of which only the newest few can still be read."""
+
+    new_url: NewUrl
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
         self.runner = asyncio.Runner()
-        self.store: MaskRegistry = self.open()
+        self.url = self.runner.run(self.new_url())
+        self.store = self.open()
         self.model: dict[str, list[int]] = {"a": [], "b": []}
 
     def open(self) -> MaskStore:
-        return self.runner.run(MaskStore.open(url_of(Path(self.folder.name))))
+        return self.runner.run(MaskStore.open(self.url, Retention(versions=KEPT)))
+
+    def oldest(self, image: str) -> int:
+        return max(1, len(self.model[image]) - KEPT + 1)
 
     @rule(image=st.sampled_from("ab"), which=st.integers(0, 3), off=st.sampled_from([0, 0, 0, -1, 1, 2**63]))
     def put(self, image: str, which: int, off: int) -> None:
@@ -71,10 +72,10 @@ class Registry(RuleBasedStateMachine):
         assert (stored.version, stored.digest) == (len(history), MASKS[which].digest)
         assert stored.shows(MASKS[which])
 
-    @rule(image=st.sampled_from("ab"), version=st.integers(0, 6))
+    @rule(image=st.sampled_from("ab"), version=st.integers(0, 9))
     def get(self, image: str, version: int) -> None:
         history = self.model[image]
-        if not history or version > len(history):
+        if not history or version > len(history) or 0 < version < self.oldest(image):
             with pytest.raises(MaskNotFound):
                 self.runner.run(self.store.get(image, version))
             return
@@ -91,7 +92,9 @@ class Registry(RuleBasedStateMachine):
             with pytest.raises(MaskNotFound):
                 self.runner.run(attempt)
         elif version in (0, len(history)) and digest in ("", MASKS[history[-1]].digest):
-            assert self.runner.run(attempt)[0].version == len(history)
+            stored = self.runner.run(attempt)
+            assert stored.version == len(history)
+            assert stored.shows(MASKS[history[-1]])
         else:
             with pytest.raises(StaleMask) as caught:
                 self.runner.run(attempt)
@@ -102,8 +105,12 @@ class Registry(RuleBasedStateMachine):
     @rule(image=st.sampled_from("ab"), before=st.sampled_from([0, 1, 2, 3, 5, 2**63, 2**64 - 1]), limit=st.integers(1, 4))
     def versions(self, image: str, before: int, limit: int) -> None:
         found = self.runner.run(self.store.versions(image, before, limit))
-        below = [v for v in range(1, len(self.model[image]) + 1) if not before or v < before]
+        below = [v for v in range(self.oldest(image), len(self.model[image]) + 1) if not before or v < before]
         assert [stored.version for stored in found] == below[::-1][:limit]
+
+    @rule()
+    def prune(self) -> None:
+        assert self.runner.run(self.store.prune()) == 0  # each write has done so for its image
 
     @rule()
     def reopen(self) -> None:
@@ -111,21 +118,27 @@ class Registry(RuleBasedStateMachine):
         self.store = self.open()
 
     @invariant()
-    def contents_are_stored_once(self) -> None:
-        async def count() -> int:
-            async with self.store._engine.connect() as connection:
-                return (await connection.execute(sqlalchemy.text("select count(*) from mask_content"))).scalar_one()
-
-        assert self.runner.run(count()) == len({which for history in self.model.values() for which in history})
+    def contents_are_stored_once_and_as_long_as_they_are_shown(self) -> None:
+        shown = {which for history in self.model.values() for which in history[-KEPT:]}
+        assert self.runner.run(contents(self.store)) == len(shown)
 
     def teardown(self) -> None:
         self.runner.run(self.store.close())
         self.runner.close()
-        self.folder.cleanup()
 
 
-Registry.TestCase.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
-TestRegistry = Registry.TestCase
+async def contents(store: MaskStore) -> int:
+    """How many contents are stored."""
+    async with store.database.engine.connect() as connection:
+        return (await connection.execute(sqlalchemy.text("select count(*) from mask_content"))).scalar_one()
+
+
+def test_the_registry_is_a_dict_of_lists(new_url: NewUrl) -> None:
+    class OnThisDatabase(Registry):
+        pass
+
+    OnThisDatabase.new_url = staticmethod(new_url)
+    run_state_machine_as_test(OnThisDatabase, settings=settings(max_examples=20, stateful_step_count=25, deadline=None))
 
 
 async def test_a_version_says_when_it_was_made(store: MaskStore) -> None:
@@ -146,40 +159,30 @@ async def test_versions_that_no_database_counts_to(store: MaskStore) -> None:
         assert len(await store.versions("image", before=version)) == 1
 
 
-async def test_sixteen_writers_lose_and_fork_nothing(tmp_path: Path) -> None:
-    replicas = [await MaskStore.open(url_of(tmp_path)) for _ in range(4)]
-    won: dict[int, str] = {}
-    lost = 0
-
-    async def write(writer: int) -> None:
-        nonlocal lost
-        store, expected = replicas[writer % 4], 0
-        for number in range(3):
-            mask = mask_numbered(100 * writer + number)
-            while True:
-                try:
-                    stored, is_new = await store.put("image", mask.to_png(), mask, expected)
-                except VersionConflict as conflict:
-                    expected, lost = conflict.current_version, lost + 1
-                else:
-                    break
-            assert is_new
-            assert stored.version == expected + 1
-            assert stored.version not in won
-            won[stored.version], expected = mask.digest, stored.version
-
-    async with asyncio.TaskGroup() as tasks:
-        for writer in range(16):
-            tasks.create_task(write(writer))
-    assert lost > 0
-    found = await replicas[0].versions("image")
+async def test_sixteen_writers_in_four_processes_lose_and_fork_nothing(url: str) -> None:
+    script = str(Path(__file__).with_name("racing_writer.py"))
+    processes = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, script, url, str(first), "4", stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        for first in range(0, 16, 4)
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        assert await process.stdout.readline() == b"ready\n"
+    said = await asyncio.gather(*(process.communicate(b"\n") for process in processes))
+    words = [line.split() for out, _ in said for line in out.decode().splitlines()]
+    won = {int(version): digest for what, version, digest in (line for line in words if line[0] == "won")}
+    assert sum(int(line[1]) for line in words if line[0] == "lost") > 0
+    assert len(won) == sum(line[0] == "won" for line in words) == 48
+    store = await MaskStore.open(url)
+    found = await store.versions("image")
     assert [(s.version, s.digest) for s in found] == [(v, won[v]) for v in range(48, 0, -1)]
-    for replica in replicas:
-        await replica.close()
+    await store.close()
 
 
-async def test_equal_contents_may_race(tmp_path: Path) -> None:
-    replicas = [await MaskStore.open(url_of(tmp_path)) for _ in range(3)]
+async def test_equal_contents_may_race(url: str) -> None:
+    replicas = [await MaskStore.open(url) for _ in range(3)]
     async with asyncio.TaskGroup() as tasks:
         puts = [tasks.create_task(replicas[i % 3].put(f"image{i}", PNGS[1], MASKS[1], 0)) for i in range(12)]
     assert all(put.result()[0].version == 1 for put in puts)
@@ -187,14 +190,14 @@ async def test_equal_contents_may_race(tmp_path: Path) -> None:
         await replica.close()
 
 
-async def test_replicas_may_make_the_tables_together(tmp_path: Path) -> None:
-    replicas = await asyncio.gather(*(MaskStore.open(url_of(tmp_path)) for _ in range(6)))
+async def test_replicas_may_make_the_tables_together(url: str) -> None:
+    replicas = await asyncio.gather(*(MaskStore.open(url) for _ in range(6)))
     for replica in replicas:
         await replica.close()
 
 
-async def test_killed_while_writing_it_has_the_old_or_the_new_version_whole(tmp_path: Path) -> None:
-    url, rng, last, said = url_of(tmp_path), random.Random(4), 0, 0
+async def test_killed_while_writing_it_has_the_old_or_the_new_version_whole(url: str) -> None:
+    rng, last, said = random.Random(4), 0, 0
     for _ in range(4):
         script = str(Path(__file__).with_name("endless_writer.py"))
         process = await asyncio.create_subprocess_exec(sys.executable, script, url, stdout=subprocess.PIPE)
@@ -231,29 +234,66 @@ async def test_a_cancelled_put_leaves_nothing_half(store: MaskStore) -> None:
     assert (await store.put("image", mask.to_png(), mask, len(await store.versions("image"))))[1]
 
 
-async def test_a_busy_database_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store_module, "BUSY_TIMEOUT_S", 0)
-    store = await MaskStore.open(url_of(tmp_path))
-    async with store._engine.begin() as other:
-        await other.execute(sqlalchemy.text("insert into mask_content values ('x', 1, 1, 'y')"))
-        with pytest.raises(Overloaded, match="busy") as caught:
-            await store.put("image", PNGS[0], MASKS[0], 0)
-        assert "sqlite" not in str(caught.value)
-        assert await store.versions("image") == []
-    assert (await store.put("image", PNGS[0], MASKS[0], 0))[1]
+async def test_retention_never_gives_up_what_is_current(url: str) -> None:
+    """By number and by age, whatever the clocks of the writers say; the history stays without gaps."""
+    clock = [0.0]
+    store = await MaskStore.open(url, Retention(versions=5, seconds=100), lambda: clock[0])
+
+    async def kept(image_id: str = "image") -> list[int]:
+        return [stored.version for stored in await store.versions(image_id)]
+
+    for number, clock[0] in enumerate((1000.0, 1010.0, 1005.0, 1080.0), start=1):  # the third writer's clock is slow
+        await store.put("image", mask_numbered(number).to_png(), mask_numbered(number), number - 1)
+    await store.put("other", PNGS[0], MASKS[0], 0)
+    assert await kept() == [4, 3, 2, 1]
+    clock[0] = 1108.0
+    assert await store.prune() == 2  # replaced at 1010 and, as the slow clock had it, at 1005
+    assert await kept() == [4, 3]
+    clock[0] = 1179.0
+    assert await store.prune() == 0
+    clock[0] = 1_000_000.0
+    assert (await store.prune(), await kept(), await kept("other")) == (1, [4], [1])
+    assert await contents(store) == 2
+    for version in range(4, 12):
+        mask = mask_numbered(version + 1)
+        await store.put("image", mask.to_png(), mask, version)
+    assert await kept() == [12, 11, 10, 9, 8]
+    with pytest.raises(MaskNotFound):
+        await store.get("image", 7)
+    assert await contents(store) == 6
     await store.close()
 
 
-@pytest.mark.parametrize("url", ["sqlite+aiosqlite://", "sqlite+aiosqlite:///:memory:"])
-async def test_a_store_in_memory_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="needs a file"):
-        await MaskStore.open(url)
+async def test_retention_and_writers_may_race(url: str) -> None:
+    """Contents come and go on several images at once; none is lost that a version shows."""
+    replicas = [await MaskStore.open(url, Retention(versions=1)) for _ in range(3)]
+
+    async def write(store: MaskStore, image_id: str, offset: int) -> None:
+        for version in range(12):
+            mask = mask_numbered((version + offset) % 3)
+            await store.put(image_id, mask.to_png(), mask, version)
+            stored, png = await store.get(image_id)
+            assert (stored.version, stored.shows(Mask.from_png(png))) == (version + 1, True)
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(6):
+            tasks.create_task(write(replicas[number % 3], f"image{number}", number))
+    assert await contents(replicas[0]) == 3
+    for replica in replicas:
+        await replica.close()
 
 
-def test_the_write_is_plain_enough_for_postgresql() -> None:
-    statement = str(store_module._insert_content(PNGS[0], MASKS[0]).compile(dialect=postgresql.asyncpg.dialect()))
-    assert "NOT (EXISTS" in statement
-    assert "ON CONFLICT" not in statement
+async def test_a_database_of_an_earlier_version_gets_what_is_new(url: str) -> None:
+    store = await MaskStore.open(url)
+    await store.put("image", PNGS[0], MASKS[0], 0)
+    async with store.database.engine.begin() as connection:
+        await connection.execute(sqlalchemy.text("drop index mask_version_content"))
+    await store.close()
+    store = await MaskStore.open(url)
+    async with store.database.engine.begin() as connection:
+        await connection.execute(sqlalchemy.text("drop index mask_version_content"))  # it is there again
+    assert len(await store.versions("image")) == 1
+    await store.close()
 
 
 def test_image_ids() -> None:

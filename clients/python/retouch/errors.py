@@ -22,6 +22,7 @@ RetouchError
     │   └── ClientBudgetError      this client's share is in use
     ├── UnavailableError           passing: retried by `Retry`; also: no server there
     │   ├── DrainingError          this replica is going away
+    │   ├── MasksUnavailableError
     │   └── ModelUnavailableError
     ├── DeadlineError              the time ran out
     │   ├── DeadlineTooShortError  the estimate does not fit the time allowed
@@ -169,6 +170,10 @@ class DrainingError(UnavailableError):
     """This replica takes nothing new; another one answers."""
 
 
+class MasksUnavailableError(UnavailableError):
+    """The store of masks does not answer. A write may have happened all the same: list the versions before another one."""
+
+
 class ModelUnavailableError(UnavailableError):
     """The model server does not answer."""
 
@@ -219,6 +224,7 @@ TABLE: dict[tuple[grpc.StatusCode, str], type[ServiceError]] = {
     (Code.DEADLINE_EXCEEDED, "DEADLINE_TOO_SHORT"): DeadlineTooShortError,
     (Code.DEADLINE_EXCEEDED, "UPLOAD_STALLED"): UploadStalledError,
     (Code.UNAVAILABLE, "DRAINING"): DrainingError,
+    (Code.UNAVAILABLE, "MASKS_UNAVAILABLE"): MasksUnavailableError,
     (Code.UNAVAILABLE, "MODEL_UNAVAILABLE"): ModelUnavailableError,
     (Code.INTERNAL, "MODEL_FAULT"): ModelFaultError,
     (Code.INTERNAL, "INTERNAL"): InternalError,

@@ -34,6 +34,16 @@ def parse_image_id(text: str, field: str = "image_id") -> str:
     return text
 
 
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """How much of an image's history is kept. The current version always is, whatever its age."""
+
+    versions: int = 0
+    """Of each image, the newest so many; 0: all."""
+    seconds: float = 0.0
+    """A version that was replaced longer ago than that is given up; 0: never."""
+
+
 class MaskRegistry(Protocol):
     """Keeps masks. Every method is safe to call from many tasks, and from many replicas where the store is shared."""
 
@@ -55,9 +65,13 @@ class MaskRegistry(Protocol):
         """Versions below `before` (0: all), newest first, at most `limit`. An unknown image id has none."""
         ...
 
-    async def pin(self, image_id: str, version: int = 0, digest: str = "") -> tuple[StoredMask, bytes]:
-        """The current version with its PNG, provided that it is the one named; 0 and "" name nothing.
+    async def pin(self, image_id: str, version: int = 0, digest: str = "") -> StoredMask:
+        """The current version, provided that it is the one named; 0 and "" name nothing.
 
         Errors: MaskNotFound when the image has no mask, StaleMask when version or digest is not the current one.
         """
+        ...
+
+    async def prune(self) -> int:
+        """Give up what the retention does not keep; how many versions that were. A `put` does so for its own image."""
         ...

@@ -7,19 +7,22 @@ How a write is decided, on either database: one transaction puts the content, re
 inserts the next one. The primary key (image id, version) lets one of two such transactions win; the other gets an
 IntegrityError, begins again, and now sees the winner. The content goes first, so that SQLite takes its write lock
 before anything is read and a transaction never has to be refused halfway (SQLITE_BUSY_SNAPSHOT).
+
+Retention removes from the oldest end of a history only, and a content with the last version that shows it; the foreign
+key keeps a content that another transaction is just about to show.
 """
 
 import time
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Self
 
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     ForeignKeyConstraint,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -27,24 +30,22 @@ from sqlalchemy import (
     Select,
     String,
     Table,
-    event,
+    bindparam,
+    delete,
+    func,
     insert,
     literal,
+    or_,
     select,
 )
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from retouch_server.errors import MaskNotFound, Overloaded, StaleMask, VersionConflict
+from retouch_server.errors import MaskNotFound, StaleMask, VersionConflict
 from retouch_server.imaging.mask import Mask
-from retouch_server.masks.registry import StoredMask
+from retouch_server.masks.database import Database
+from retouch_server.masks.registry import Retention, StoredMask
 
 MAX_VERSION = 2**63 - 1
-BUSY_TIMEOUT_S = 30
-_ATTEMPTS = 8  # of a write; the second already sees whoever won, the rest is for contents that race too
-_RETRY_AFTER_S = 1.0
 
 _metadata = MetaData()
 _content = Table(
@@ -65,85 +66,91 @@ _version = Table(
     Column("width", Integer, nullable=False),
     Column("created_us", BigInteger, nullable=False),  # since 1970, UTC: the same number in every database
     ForeignKeyConstraint(["digest", "height", "width"], [_content.c.digest, _content.c.height, _content.c.width]),
+    Index("mask_version_content", "digest", "height", "width"),
+)
+_shown = (
+    (_version.c.digest == _content.c.digest) & (_version.c.height == _content.c.height) & (_version.c.width == _content.c.width)
 )
 
 
 class MaskStore:
     """A MaskRegistry in a database. `open` it, share it, `close` it.
 
-    Errors of every method, beside those of the protocol: Overloaded when the database is busy or away.
+    Errors of every method, beside those of the protocol: MasksUnavailable when the database is busy or away.
     """
 
-    def __init__(self, engine: AsyncEngine, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, database: Database, retention: Retention, now: Callable[[], float]) -> None:
         """Prefer `open`. `now` gives seconds since 1970."""
-        self._engine, self._now = engine, now
+        self.database, self._retention, self._now = database, retention, now
 
     @classmethod
-    async def open(cls, url: str, now: Callable[[], float] = time.time) -> Self:
-        """Connect, and make the tables where they are missing.
+    async def open(cls, url: str, retention: Retention | None = None, now: Callable[[], float] = time.time) -> Self:
+        """Connect, and make the tables where they are missing. Errors: those of `Database.open`.
 
-        `url` is SQLAlchemy's: `sqlite+aiosqlite:///path/to/masks.db` (the folder is made) or, with a driver installed,
-        `postgresql+asyncpg://…`. Not an in-memory SQLite: its connections would each see another database.
-        Errors: ValueError for such a URL.
+        `url`: `sqlite:///path/to/masks.sqlite` (the folder is made) or `postgresql://user:password@host/database`.
         """
-        parsed = make_url(url)
-        is_sqlite = parsed.get_backend_name() == "sqlite"
-        if is_sqlite:
-            if parsed.database in (None, "", ":memory:"):
-                raise ValueError("the mask store needs a file: sqlite+aiosqlite:///path/to/masks.db")
-            Path(str(parsed.database)).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_async_engine(parsed, pool_pre_ping=not is_sqlite)
-        if is_sqlite:
-            event.listen(engine.sync_engine, "connect", _set_up_sqlite)
-        try:
-            await _create_tables(engine)
-        except BaseException:
-            await engine.dispose()
-            raise
-        return cls(engine, now)
+        return cls(await Database.open(url, _metadata), retention or Retention(), now)
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._engine.dispose()
+        await self.database.close()
 
     async def put(self, image_id: str, png: bytes, mask: Mask, expected_version: int) -> tuple[StoredMask, bool]:
         """See MaskRegistry.put."""
-        for attempt in range(_ATTEMPTS):
-            try:
-                async with self._transaction() as connection:
-                    return await self._write(connection, image_id, png, mask, expected_version)
-            except IntegrityError:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-        raise AssertionError("unreachable")
+
+        async def write(connection: AsyncConnection) -> tuple[StoredMask, bool]:
+            stored, is_new = await self._write(connection, image_id, png, mask, expected_version)
+            if is_new:
+                await _remove(connection, self._outlived(_version.c.image_id == image_id))
+            return stored, is_new
+
+        return await self.database.run(write)
 
     async def get(self, image_id: str, version: int = 0) -> tuple[StoredMask, bytes]:
         """See MaskRegistry.get."""
-        found = await self._read(image_id, version) if version <= MAX_VERSION else None
-        if found is None:
+        row = None
+        if version <= MAX_VERSION:
+            # One statement, so that the version and its pixels belong together.
+            query = _newest_first(image_id).join_from(_version, _content, _shown).add_columns(_content.c.png).limit(1)
+            row = await self._first(query.where(_version.c.version == version) if version else query)
+        if row is None:
             raise MaskNotFound(image_id, version)
-        return found
+        return _stored(row), bytes(row.png)
 
     async def versions(self, image_id: str, before: int = 0, limit: int = 100) -> list[StoredMask]:
         """See MaskRegistry.versions."""
         query = _newest_first(image_id).limit(limit)
         if before:
             query = query.where(_version.c.version < min(before, MAX_VERSION))
-        async with self._transaction() as connection:
+
+        async def read(connection: AsyncConnection) -> list[StoredMask]:
             return [_stored(row) for row in await connection.execute(query)]
 
-    async def pin(self, image_id: str, version: int = 0, digest: str = "") -> tuple[StoredMask, bytes]:
+        return await self.database.run(read)
+
+    async def pin(self, image_id: str, version: int = 0, digest: str = "") -> StoredMask:
         """See MaskRegistry.pin."""
-        stored, png = await self.get(image_id)
-        if version not in (0, stored.version) or digest.lower() not in ("", stored.digest):
+        row = await self._first(_newest_first(image_id).limit(1))
+        if row is None:
+            raise MaskNotFound(image_id)
+        current = _stored(row)
+        if version not in (0, current.version) or digest.lower() not in ("", current.digest):
             raise StaleMask(
                 image_id,
                 named_version=version,
                 named_digest=digest,
-                current_version=stored.version,
-                current_digest=stored.digest,
+                current_version=current.version,
+                current_digest=current.digest,
             )
-        return stored, png
+        return current
+
+    async def prune(self) -> int:
+        """See MaskRegistry.prune."""
+
+        async def write(connection: AsyncConnection) -> int:
+            return await _remove(connection, self._outlived())
+
+        return await self.database.run(write)
 
     async def _write(
         self, connection: AsyncConnection, image_id: str, png: bytes, mask: Mask, expected_version: int
@@ -168,48 +175,52 @@ class MaskStore:
         created = datetime.fromtimestamp(values["created_us"] / 1e6, UTC)
         return StoredMask(image_id, current_version + 1, mask.digest, mask.height, mask.width, created), True
 
-    async def _read(self, image_id: str, version: int) -> tuple[StoredMask, bytes] | None:
-        """One statement, so that the version and its pixels belong together."""
-        content = (
-            (_version.c.digest == _content.c.digest)
-            & (_version.c.height == _content.c.height)
-            & (_version.c.width == _content.c.width)
-        )
-        query = _newest_first(image_id).join_from(_version, _content, content).add_columns(_content.c.png).limit(1)
-        if version:
-            query = query.where(_version.c.version == version)
-        async with self._transaction() as connection:
-            row = (await connection.execute(query)).first()
-        return None if row is None else (_stored(row), bytes(row.png))
+    def _outlived(self, *within: ColumnElement[bool]) -> ColumnElement[bool] | None:
+        """Which versions the retention gives up; never one that no other follows. None: it keeps all."""
+        later = _version.alias()
+        of_the_image = select(func.max(later.c.version)).where(later.c.image_id == _version.c.image_id)
+        rules: list[ColumnElement[bool]] = []
+        if self._retention.versions:
+            rules.append(_version.c.version <= of_the_image.scalar_subquery() - self._retention.versions)
+        if self._retention.seconds:
+            # The newest version of those days was current until then: those below it were not any more.
+            then_us = round((self._now() - self._retention.seconds) * 1e6)
+            rules.append(_version.c.version < of_the_image.where(later.c.created_us <= then_us).scalar_subquery())
+        if not rules:
+            return None
+        outlived = or_(*rules)
+        for condition in within:
+            outlived &= condition
+        return outlived
 
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncGenerator[AsyncConnection]:
-        try:
-            async with self._engine.begin() as connection:
-                yield connection
-        except (OperationalError, PoolTimeoutError) as error:
-            raise Overloaded("the store of masks is busy; try again", _RETRY_AFTER_S) from error
+    async def _first(self, query: Select[Any]) -> Row[Any] | None:
+        async def read(connection: AsyncConnection) -> Row[Any] | None:
+            return (await connection.execute(query)).first()
 
-
-async def _create_tables(engine: AsyncEngine) -> None:
-    """Replicas that start together may both find a table missing; the second look then finds it."""
-    for attempt in range(2):
-        try:
-            async with engine.begin() as connection:
-                await connection.run_sync(_metadata.create_all)
-        except DBAPIError:
-            if attempt:
-                raise
-        else:
-            return
+        return await self.database.run(read)
 
 
-def _set_up_sqlite(connection: Any, _: object) -> None:
-    """Readers beside one writer (WAL), waiting for each other, and the foreign key kept. Synced to disk at each commit."""
-    cursor = connection.cursor()
-    for pragma in (f"busy_timeout={BUSY_TIMEOUT_S * 1000}", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
+async def _remove(connection: AsyncConnection, outlived: ColumnElement[bool] | None) -> int:
+    """Removes versions, and the contents that no version shows any more; how many versions."""
+    if outlived is None:
+        return 0
+    gone = delete(_version).where(outlived).returning(_version.c.digest, _version.c.height, _version.c.width)
+    rows = (await connection.execute(gone)).all()
+    if rows:
+        keys = sorted({(row.digest, row.height, row.width) for row in rows})  # in order, so that two removals cannot deadlock
+        parameters = [{"a_digest": digest, "a_height": height, "a_width": width} for digest, height, width in keys]
+        await connection.execute(_delete_content(), parameters)
+    return len(rows)
+
+
+def _delete_content() -> Any:
+    """Delete a content unless a version shows it."""
+    key = (
+        (_content.c.digest == bindparam("a_digest"))
+        & (_content.c.height == bindparam("a_height"))
+        & (_content.c.width == bindparam("a_width"))
+    )
+    return delete(_content).where(key, ~select(_version.c.version).where(_shown).exists())
 
 
 def _insert_content(png: bytes, mask: Mask) -> Any:

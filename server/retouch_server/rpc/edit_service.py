@@ -188,6 +188,7 @@ class EditServicer:
                 early = [band async for band in _bands(upload, assembler)]
                 proxy = _proxy_of(request, early)
             planned = await self._editor.plan(request, proxy)
+            await self._masks.confirm(source)  # uploading and planning took a while
             remaining_s = cast(float | None, context.time_remaining())  # None without a deadline, whatever the stubs say
             if remaining_s is not None and planned.total_s > remaining_s:
                 raise DeadlineTooShort(remaining_s, planned.total_s)

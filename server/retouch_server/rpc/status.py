@@ -35,6 +35,7 @@ TABLE: dict[type[errors.RetouchError], Row] = {
     errors.DeadlineTooShort: Row(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_TOO_SHORT"),
     errors.UploadStalled: Row(grpc.StatusCode.DEADLINE_EXCEEDED, "UPLOAD_STALLED"),
     errors.Draining: Row(grpc.StatusCode.UNAVAILABLE, "DRAINING"),
+    errors.MasksUnavailable: Row(grpc.StatusCode.UNAVAILABLE, "MASKS_UNAVAILABLE"),
     errors.ModelUnavailable: Row(grpc.StatusCode.UNAVAILABLE, "MODEL_UNAVAILABLE"),
     errors.ModelFault: Row(grpc.StatusCode.INTERNAL, "MODEL_FAULT"),
 }

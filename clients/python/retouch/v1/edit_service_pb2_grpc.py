@@ -84,6 +84,7 @@ class EditServiceServicer:
         | DEADLINE_EXCEEDED   | DEADLINE_TOO_SHORT     |                     | allow at least the estimate it names        |
         | DEADLINE_EXCEEDED   | UPLOAD_STALLED         |                     | send tiles without long pauses              |
         | UNAVAILABLE         | DRAINING               | RetryInfo           | retry; another replica answers              |
+        | UNAVAILABLE         | MASKS_UNAVAILABLE      | RetryInfo           | retry after the delay                       |
         | UNAVAILABLE         | MODEL_UNAVAILABLE      | RetryInfo           | retry after the delay                       |
         | INTERNAL            | MODEL_FAULT            |                     | report it with the edit id                  |
         | INTERNAL            | INTERNAL               |                     | report it with the edit id                  |

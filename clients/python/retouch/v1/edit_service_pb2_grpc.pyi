@@ -71,6 +71,7 @@ class EditServiceStub:
     | DEADLINE_EXCEEDED   | DEADLINE_TOO_SHORT     |                     | allow at least the estimate it names        |
     | DEADLINE_EXCEEDED   | UPLOAD_STALLED         |                     | send tiles without long pauses              |
     | UNAVAILABLE         | DRAINING               | RetryInfo           | retry; another replica answers              |
+    | UNAVAILABLE         | MASKS_UNAVAILABLE      | RetryInfo           | retry after the delay                       |
     | UNAVAILABLE         | MODEL_UNAVAILABLE      | RetryInfo           | retry after the delay                       |
     | INTERNAL            | MODEL_FAULT            |                     | report it with the edit id                  |
     | INTERNAL            | INTERNAL               |                     | report it with the edit id                  |
@@ -119,6 +120,7 @@ class EditServiceAsyncStub(EditServiceStub):
     | DEADLINE_EXCEEDED   | DEADLINE_TOO_SHORT     |                     | allow at least the estimate it names        |
     | DEADLINE_EXCEEDED   | UPLOAD_STALLED         |                     | send tiles without long pauses              |
     | UNAVAILABLE         | DRAINING               | RetryInfo           | retry; another replica answers              |
+    | UNAVAILABLE         | MASKS_UNAVAILABLE      | RetryInfo           | retry after the delay                       |
     | UNAVAILABLE         | MODEL_UNAVAILABLE      | RetryInfo           | retry after the delay                       |
     | INTERNAL            | MODEL_FAULT            |                     | report it with the edit id                  |
     | INTERNAL            | INTERNAL               |                     | report it with the edit id                  |
@@ -170,6 +172,7 @@ class EditServiceServicer(metaclass=_abc_1.ABCMeta):
         | DEADLINE_EXCEEDED   | DEADLINE_TOO_SHORT     |                     | allow at least the estimate it names        |
         | DEADLINE_EXCEEDED   | UPLOAD_STALLED         |                     | send tiles without long pauses              |
         | UNAVAILABLE         | DRAINING               | RetryInfo           | retry; another replica answers              |
+        | UNAVAILABLE         | MASKS_UNAVAILABLE      | RetryInfo           | retry after the delay                       |
         | UNAVAILABLE         | MODEL_UNAVAILABLE      | RetryInfo           | retry after the delay                       |
         | INTERNAL            | MODEL_FAULT            |                     | report it with the edit id                  |
         | INTERNAL            | INTERNAL               |                     | report it with the edit id                  |

@@ -26,7 +26,9 @@ if _version_not_supported:
 
 
 class MaskServiceStub:
-    """Keeps masks, versioned per image id, so that no edit uses a stale one.
+    """Keeps masks, versioned per image id, so that no edit uses a stale one. The current version is kept for good; how many older
+    ones, and for how long, is the server's setting. Every method may also fail with MASKS_UNAVAILABLE and the other passing
+    conditions that EditService.Edit lists.
     """
 
     def __init__(self, channel):
@@ -58,14 +60,17 @@ class MaskServiceStub:
 
 
 class MaskServiceServicer:
-    """Keeps masks, versioned per image id, so that no edit uses a stale one.
+    """Keeps masks, versioned per image id, so that no edit uses a stale one. The current version is kept for good; how many older
+    ones, and for how long, is the server's setting. Every method may also fail with MASKS_UNAVAILABLE and the other passing
+    conditions that EditService.Edit lists.
     """
 
     def PutMask(self, request_iterator, context):
         """Stores a new version of an image's mask. Grammar: `open chunk*`, where the chunks are the PNG's bytes in order.
         Compare-and-set: the write names the version it replaces and loses with ABORTED (VERSION_CONFLICT, naming both) if another
         came first; then get the current one and decide again. Content that equals the current version makes no new version.
-        A broken upload stores nothing. Errors: BAD_FIELD, BAD_SEQUENCE, VERSION_CONFLICT.
+        A broken upload stores nothing. Errors: BAD_FIELD, BAD_SEQUENCE, VERSION_CONFLICT; after MASKS_UNAVAILABLE the version may
+        have been stored all the same: list the versions first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -125,7 +130,9 @@ def add_MaskServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class MaskService:
-    """Keeps masks, versioned per image id, so that no edit uses a stale one.
+    """Keeps masks, versioned per image id, so that no edit uses a stale one. The current version is kept for good; how many older
+    ones, and for how long, is the server's setting. Every method may also fail with MASKS_UNAVAILABLE and the other passing
+    conditions that EditService.Edit lists.
     """
 
     @staticmethod

@@ -27,7 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class MaskServiceStub:
-    """Keeps masks, versioned per image id, so that no edit uses a stale one."""
+    """Keeps masks, versioned per image id, so that no edit uses a stale one. The current version is kept for good; how many older
+    ones, and for how long, is the server's setting. Every method may also fail with MASKS_UNAVAILABLE and the other passing
+    conditions that EditService.Edit lists.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -37,7 +40,8 @@ class MaskServiceStub:
     """Stores a new version of an image's mask. Grammar: `open chunk*`, where the chunks are the PNG's bytes in order.
     Compare-and-set: the write names the version it replaces and loses with ABORTED (VERSION_CONFLICT, naming both) if another
     came first; then get the current one and decide again. Content that equals the current version makes no new version.
-    A broken upload stores nothing. Errors: BAD_FIELD, BAD_SEQUENCE, VERSION_CONFLICT.
+    A broken upload stores nothing. Errors: BAD_FIELD, BAD_SEQUENCE, VERSION_CONFLICT; after MASKS_UNAVAILABLE the version may
+    have been stored all the same: list the versions first.
     """
     GetMask: _grpc.UnaryStreamMultiCallable[_mask_service_pb2.GetMaskRequest, _mask_service_pb2.GetMaskResponse]
     """Streams a version of a mask back: `version` first, then chunks of its PNG. Errors: BAD_FIELD, MASK_NOT_FOUND."""
@@ -50,14 +54,18 @@ class MaskServiceStub:
 
 @_typing.type_check_only
 class MaskServiceAsyncStub(MaskServiceStub):
-    """Keeps masks, versioned per image id, so that no edit uses a stale one."""
+    """Keeps masks, versioned per image id, so that no edit uses a stale one. The current version is kept for good; how many older
+    ones, and for how long, is the server's setting. Every method may also fail with MASKS_UNAVAILABLE and the other passing
+    conditions that EditService.Edit lists.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PutMask: _aio.StreamUnaryMultiCallable[_mask_service_pb2.PutMaskRequest, _mask_service_pb2.PutMaskResponse]  # type: ignore[assignment]
     """Stores a new version of an image's mask. Grammar: `open chunk*`, where the chunks are the PNG's bytes in order.
     Compare-and-set: the write names the version it replaces and loses with ABORTED (VERSION_CONFLICT, naming both) if another
     came first; then get the current one and decide again. Content that equals the current version makes no new version.
-    A broken upload stores nothing. Errors: BAD_FIELD, BAD_SEQUENCE, VERSION_CONFLICT.
+    A broken upload stores nothing. Errors: BAD_FIELD, BAD_SEQUENCE, VERSION_CONFLICT; after MASKS_UNAVAILABLE the version may
+    have been stored all the same: list the versions first.
     """
     GetMask: _aio.UnaryStreamMultiCallable[_mask_service_pb2.GetMaskRequest, _mask_service_pb2.GetMaskResponse]  # type: ignore[assignment]
     """Streams a version of a mask back: `version` first, then chunks of its PNG. Errors: BAD_FIELD, MASK_NOT_FOUND."""
@@ -69,7 +77,10 @@ class MaskServiceAsyncStub(MaskServiceStub):
     """
 
 class MaskServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps masks, versioned per image id, so that no edit uses a stale one."""
+    """Keeps masks, versioned per image id, so that no edit uses a stale one. The current version is kept for good; how many older
+    ones, and for how long, is the server's setting. Every method may also fail with MASKS_UNAVAILABLE and the other passing
+    conditions that EditService.Edit lists.
+    """
 
     @_abc_1.abstractmethod
     def PutMask(
@@ -80,7 +91,8 @@ class MaskServiceServicer(metaclass=_abc_1.ABCMeta):
         """Stores a new version of an image's mask. Grammar: `open chunk*`, where the chunks are the PNG's bytes in order.
         Compare-and-set: the write names the version it replaces and loses with ABORTED (VERSION_CONFLICT, naming both) if another
         came first; then get the current one and decide again. Content that equals the current version makes no new version.
-        A broken upload stores nothing. Errors: BAD_FIELD, BAD_SEQUENCE, VERSION_CONFLICT.
+        A broken upload stores nothing. Errors: BAD_FIELD, BAD_SEQUENCE, VERSION_CONFLICT; after MASKS_UNAVAILABLE the version may
+        have been stored all the same: list the versions first.
         """
 
     @_abc_1.abstractmethod
