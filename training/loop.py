@@ -1,4 +1,4 @@
-"""What every training run here has: a rate that follows its progress, an average of the weights, a checkpoint to resume from."""
+"""What a training run has: a rate that follows its progress, an average of the weights, a checkpoint to resume from."""
 
 import math
 import time

@@ -52,7 +52,7 @@ SPLITS = {"train": TRAIN, "dev": DEV}
 
 @cache
 def files(split: str, script: str) -> tuple[tuple[Path, ...], ...]:
-    """The font files of each family, so that a family is drawn before one of its weights. FileNotFoundError if none is there."""
+    """The font files of each family, so that a family is drawn before one of its weights. FileNotFoundError if too few."""
     families = [tuple(sorted(ROOT.glob(pattern))) for pattern in SPLITS[split][script]]
     found = tuple(family for family in families if family)
     if len(found) < 2:

@@ -52,11 +52,17 @@ def look(rng: np.random.Generator, size_px: int) -> Look:
         colours=(first, colour(rng) if rng.random() < 0.15 else first),
         outline_px=int(np.ceil(rng.uniform(0.3, 2.0) * reach)) if is_outlined else 0,
         outline=colour(rng),
-        shadow=(float(rng.uniform(0.3, 0.9)), *(reach * rng.uniform((0.0, 0.5, 0.5), (2.0, 2.5, 2.5)))) if is_shadowed else (0,) * 4,
+        shadow=_shadow(rng, reach) if is_shadowed else (0.0, 0.0, 0.0, 0.0),
         shadow_colour=np.full(3, 0 if rng.random() < 0.8 else 255, np.float32),
         degrees=0.0 if rng.random() < 0.6 else float(rng.normal(0, 6) if rng.random() < 0.5 else rng.uniform(-90, 90)),
         bend=0.0 if rng.random() < 0.85 else float(rng.uniform(-0.25, 0.25)),
     )
+
+
+def _shadow(rng: np.random.Generator, reach: float) -> tuple[float, float, float, float]:
+    opacity = float(rng.uniform(0.3, 0.9))
+    blur, dx, dy = reach * rng.uniform((0.0, 0.5, 0.5), (2.0, 2.5, 2.5))
+    return opacity, float(blur), float(dx), float(dy)
 
 
 def text_line(rng: np.random.Generator, split: str, look: Look, widest_px: int) -> F32:

@@ -1,11 +1,14 @@
 """Finds the strokes of overlay text and says what stood under them, in one pass.
 
 Two U-Nets (Ronneberger et al., MICCAI 2015) that begin at half resolution (pixel unshuffle, Shi et al., CVPR 2016). The
-first gives a probability of stroke for each pixel. Between them the strokes are filled by pull-push (Gortler et al.,
-SIGGRAPH 1996): a pyramid of means weighted by what is not stroke, a membrane for the price of a few additions. The
-second corrects that fill: under half-transparent strokes the picture is still there, and the output may take any multiple
-of it, which is what un-mixing needs. No normalisation layers: a window's result rests on nothing but its pixels.
+first gives a probability of stroke for each pixel; a text detector's map tells it what is text, it finds the pixels.
+Between them the strokes are filled by pull-push (Gortler et al., SIGGRAPH 1996): a pyramid of means weighted by what is not
+stroke, a membrane for the price of a few additions. The second corrects that fill: under half-transparent strokes the
+picture is still there, and the output may take any multiple of it, which is what un-mixing needs. No normalisation
+layers: a window's result rests on nothing but its pixels.
 """
+
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -37,11 +40,9 @@ class UNet(nn.Module):
         self.stem = nn.Conv2d(inputs, channels[0], 3, padding=1)
         # None at the finest level, where a convolution costs most.
         self.encoders = nn.ModuleList((nn.Identity(), *(Residual(c) for c in channels[1:-1])))
-        self.downs = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in zip(channels[:-1], channels[1:], strict=True)
-        )
+        self.downs = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(channels))
         self.bottom = nn.Sequential(*(Residual(channels[-1], dilation) for dilation in DILATIONS))
-        self.ups = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in zip(channels[:-1], channels[1:], strict=True))
+        self.ups = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(channels))
         self.decoders = nn.ModuleList(Residual(c) for c in channels[:-1])
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,6 +56,11 @@ class UNet(nn.Module):
         for up, decoder, skip in zip(reversed(self.ups), reversed(self.decoders), reversed(skips), strict=True):
             x = decoder(interpolate(up(x), scale_factor=2.0, mode="nearest") + skip)
         return x
+
+
+def _centred(image: Tensor) -> Tensor:
+    """[0, 1] to about unit variance."""
+    return 4 * (image - 0.5)
 
 
 def pull_push(image: Tensor, known: Tensor) -> Tensor:
@@ -79,28 +85,42 @@ def pull_push(image: Tensor, known: Tensor) -> Tensor:
 
 
 class TextRemover(nn.Module):
-    """image float [N, 3, H, W] in [0, 1], H and W multiples of 16 -> (logits [N, 1, H, W], clean [N, 3, H, W])."""
+    """image float [N, 3, H, W] and hint [N, 2, H, W] in [0, 1] -> (logits [N, 1, H, W], clean [N, 3, H, W]).
+
+    H and W are multiples of 16; the hint is that of detection.py.
+    """
 
     def __init__(self) -> None:
         super().__init__()
-        self.strokes = UNet(12, STROKE_CHANNELS)
+        self.strokes = UNet(12 + 8, STROKE_CHANNELS)
         self.stroke_head = nn.Conv2d(STROKE_CHANNELS[0], 4, 3, padding=1)
         self.fill = UNet(12 + 12 + 4 + STROKE_CHANNELS[0], FILL_CHANNELS)
         self.fill_head = nn.Conv2d(FILL_CHANNELS[0], 12 + 4, 3, padding=1)
-        with torch.no_grad():
-            self.stroke_head.bias.fill_(-2.0)
-            self.fill_head.weight.mul_(0.1)
-            self.fill_head.bias.zero_()
+        self._initialise()
 
-    def forward(self, image: Tensor, hole: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    @torch.no_grad()
+    def _initialise(self) -> None:
+        """He et al. (ICCV 2015), residual branches at half of it; the heads begin near "no stroke" and "no correction"."""
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
+        for layer in self.modules():
+            if isinstance(layer, Residual):
+                layer.conv.weight.mul_(0.5)
+        self.stroke_head.weight.mul_(0.3)
+        self.stroke_head.bias.fill_(-2.0)
+        self.fill_head.weight.mul_(0.01)
+
+    def forward(self, image: Tensor, hint: Tensor, hole: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """`hole` [N, 1, H, W] in [0, 1] replaces the strokes found, early in training."""
-        halved = pixel_unshuffle(image - 0.5, 2)
-        features = self.strokes(halved)
+        halved = pixel_unshuffle(_centred(image), 2)
+        features = self.strokes(torch.cat([halved, pixel_unshuffle(hint, 2)], 1))
         logits = pixel_shuffle(self.stroke_head(features), 2).float()
         hole = torch.sigmoid(logits.detach()) if hole is None else hole
         # Grown by a pixel: the colours beside a stroke are mixed with it.
         base = pull_push(image, 1 - max_pool2d(hole, 3, 1, 1))
-        known = torch.cat([halved, pixel_unshuffle(base - 0.5, 2), pixel_unshuffle(hole, 2), features], 1)
+        known = torch.cat([halved, pixel_unshuffle(_centred(base), 2), pixel_unshuffle(hole, 2), features], 1)
         correction = self.fill_head(self.fill(known)).float()
         offset, gain = pixel_shuffle(correction[:, :12], 2), pixel_shuffle(correction[:, 12:], 2)
         return logits, base + gain * (image - base) + offset
@@ -116,7 +136,7 @@ def macs_per_pixel() -> int:
     model, side = TextRemover(), 64
     hooks = [layer.register_forward_hook(count) for layer in model.modules() if isinstance(layer, nn.Conv2d)]
     with torch.no_grad():
-        model(torch.zeros(1, 3, side, side))
+        model(torch.zeros(1, 3, side, side), torch.zeros(1, 2, side, side))
     for hook in hooks:
         hook.remove()
     return round(sum(counted) / side**2)

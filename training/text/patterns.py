@@ -48,8 +48,8 @@ def print_like(rng: np.random.Generator, picture: np.ndarray, other: U8) -> np.n
     pitch, angle = rng.uniform(4, 40), rng.uniform(0, np.pi)
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     u, v = (x * np.cos(angle) + y * np.sin(angle)) / pitch, (y * np.cos(angle) - x * np.sin(angle)) / pitch
-    waves = (np.sin(2 * np.pi * u), np.sin(2 * np.pi * u) * np.sin(2 * np.pi * v), np.sin(2 * np.pi * u) + np.sin(2 * np.pi * v) - 1)
-    wave = waves[int(rng.integers(3))]
+    across, along = np.sin(2 * np.pi * u), np.sin(2 * np.pi * v)
+    wave = (across, across * along, across + along - 1)[int(rng.integers(3))]
     ink = np.clip(wave * pitch / 6 + 0.5, 0, 1)[..., None] * rng.uniform(0.3, 1)
     light = cv2.GaussianBlur(picture.mean(2), (0, 0), 6)[..., None] / 128
     return picture * (1 - ink) + ink * rng.integers(0, 256, 3) * light

@@ -57,8 +57,7 @@ def _polygon(drawn: np.ndarray, corners: np.ndarray) -> None:
 
 def with_rule(rng: np.random.Generator, layer: F32) -> F32:
     """The layer underlined, struck through or framed by thin lines."""
-    height, width = layer.shape[:2]
-    thick = int(rng.integers(1, max(2, min(9, height // 10) + 1)))
+    thick = int(rng.integers(1, max(2, min(9, layer.shape[0] // 10) + 1)))
     framed = cv2.copyMakeBorder(layer, *(2 * thick + 2,) * 4, cv2.BORDER_CONSTANT, value=0)
     drawn = np.zeros(framed.shape[:2], np.uint8)
     kind, right, bottom = int(rng.integers(3)), framed.shape[1] - 1 - thick, framed.shape[0] - 1 - thick

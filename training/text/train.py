@@ -8,6 +8,7 @@ import argparse
 import csv
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,11 +19,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from training.data import FRACTIONS, load_pairs
 from training.loop import Run, rate, run_until
+from training.text.detection import detector, hint
 from training.text.generator import sample
 from training.text.network import TextRemover
 
-PEAK_RATE = 2e-3
-BATCH, PATCH_PX = 4, 224
+PEAK_RATE = 1.2e-3
+BATCH, PATCH_PX = 4, 192
 TOLD = 0.15
 """Fraction of the run in which the fill is told the true strokes."""
 FILL_WEIGHT = 4.0
@@ -40,25 +42,27 @@ def photographs(data: Path, runs: Path) -> list[NDArray[np.uint8]]:
 
 
 class Samples(Dataset):
-    """Sample `index`: composited and clean [3, P, P] uint8, strokes [1, P, P] uint8."""
+    """Sample `index`: composited and clean [3, P, P] uint8, strokes [1, P, P] uint8, the detector's hint [2, P, P] uint8."""
 
-    def __init__(self, photos: list[NDArray[np.uint8]], seed: int, first: int, count: int) -> None:
-        self.photos, self.seed, self.first, self.count = photos, seed, first, count
+    def __init__(self, photos: list[NDArray[np.uint8]], repository: Path, seed: int, first: int, count: int) -> None:
+        self.photos, self.repository, self.seed, self.first, self.count = photos, repository, seed, first, count
+        self.detect: Any = None
 
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        self.detect = self.detect or detector(self.repository)  # here: in the process that draws
         drawn = sample(self.photos, "train", self.seed, self.first + index, PATCH_PX)
-        pictures = (drawn.composited, drawn.clean, drawn.strokes[..., None])
+        pictures = (drawn.composited, drawn.clean, drawn.strokes[..., None], hint(self.detect, drawn.composited))
         return tuple(torch.from_numpy(np.ascontiguousarray(part.transpose(2, 0, 1)).astype(np.uint8)) for part in pictures)
 
 
 def losses(model: TextRemover, batch: list[Tensor], progress: float) -> dict[str, Tensor]:
-    composited, clean, strokes = batch[0].float() / 255, batch[1].float() / 255, batch[2].float()
+    composited, clean, strokes, hints = batch[0].float() / 255, batch[1].float() / 255, batch[2].float(), batch[3].float() / 255
     told = max_pool2d(strokes, 3, 1, 1) if progress < TOLD else None
     with torch.autocast("cpu", torch.bfloat16, enabled=progress < 0.9):
-        logits, filled = model(composited.contiguous(memory_format=torch.channels_last), told)
+        logits, filled = model(composited.contiguous(memory_format=torch.channels_last), hints, told)
     found = torch.sigmoid(logits)
     overlap = 2 * (found * strokes).sum() + 1
     where = max_pool2d(torch.maximum(strokes, (found.detach() > 0.4).float()), 5, 1, 2)
@@ -82,7 +86,7 @@ def train(options: argparse.Namespace) -> None:
     if options.resume and path.exists():
         run.load(path)
         log.info("resumed at step %d, %.0f s", run.step, run.seconds)
-    samples = Samples(photos, options.seed, run.step * BATCH, 10**9)
+    samples = Samples(photos, options.repository, options.seed, run.step * BATCH, 10**9)
     batches = iter(DataLoader(samples, BATCH, num_workers=options.workers, prefetch_factor=4 if options.workers else None))
 
     def step(progress: float) -> dict[str, float]:
@@ -104,6 +108,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=1, help="processes that draw samples")
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     parser.add_argument("--runs", type=Path, default=Path("training/runs"))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     train(parser.parse_args())

@@ -7,17 +7,24 @@ import numpy as np
 SCRIPTS = {"latin": 0.45, "cjk": 0.25, "cyrillic": 0.1, "arabic": 0.1, "devanagari": 0.1}
 """Share of the lines in each script."""
 
-LATIN = """Sale New Free shipping Special Offer Buy now Limited Edition Premium Quality Best price Summer collection Order today
-Black Friday Original Organic Natural Handmade Photo Sample Preview Copyright Stock image Do not copy Watermark Design Studio
-Fresh Classic Exclusive Guaranteed Water resistant Made in Germany Größe Qualité été naïve français España mañana İstanbul
-download unlimited wireless battery charger kitchen garden weekend clearance members only the quick brown fox jumps over lazy dog
-""".split()
-CYRILLIC = """Скидка Новинка Бесплатная доставка Цена Купить сейчас Лучшее качество Распродажа Фото образец Только сегодня Акция
-Летняя коллекция Подарок Оригинал Ручная работа Свежий урожай Экономия объём ёлка щука цветы маленький большой""".split()
-ARABIC = """خصم جديد عرض خاص شحن مجاني اشتري الآن أفضل سعر جودة عالية تخفيضات صورة عينة اليوم فقط هدية أصلي صناعة يدوية طازج
-حقوق محفوظة العلامة المائية تصميم مجموعة الصيف الكتاب المدينة القمر الشمس البحر""".split()
-DEVANAGARI = """नया छूट विशेष प्रस्ताव मुफ्त शिपिंग अभी खरीदें सर्वोत्तम मूल्य उच्च गुणवत्ता बिक्री चित्र नमूना केवल आज उपहार मूल
-हस्तनिर्मित ताज़ा संग्रह गर्मी प्रीमियम डिज़ाइन पुस्तक शहर सूर्य समुद्र क्षमता ज्ञान""".split()
+_LATIN = """Sale New Free shipping Special Offer Buy now Limited Edition Premium Quality Best price Summer collection Order
+today Black Friday Original Organic Natural Handmade Photo Sample Preview Copyright Stock image Do not copy Watermark Design
+Studio Fresh Classic Exclusive Guaranteed Water resistant Made in Germany Größe Qualité été naïve français España mañana
+İstanbul download unlimited wireless battery charger kitchen garden weekend clearance members only the quick brown fox jumps
+over lazy dog"""
+_CYRILLIC = """Скидка Новинка Бесплатная доставка Цена Купить сейчас Лучшее качество Распродажа Фото образец Только сегодня
+Акция Летняя коллекция Подарок Оригинал Ручная работа Свежий урожай Экономия объём ёлка щука цветы маленький большой"""
+_ARABIC = """خصم جديد عرض خاص شحن مجاني اشتري الآن أفضل سعر جودة عالية تخفيضات صورة عينة اليوم فقط هدية أصلي صناعة يدوية طازج
+حقوق محفوظة العلامة المائية تصميم مجموعة الصيف الكتاب المدينة القمر الشمس البحر"""
+_DEVANAGARI = """नया छूट विशेष प्रस्ताव मुफ्त शिपिंग अभी खरीदें सर्वोत्तम मूल्य उच्च गुणवत्ता बिक्री चित्र नमूना केवल आज उपहार मूल
+हस्तनिर्मित ताज़ा संग्रह गर्मी प्रीमियम डिज़ाइन पुस्तक शहर सूर्य समुद्र क्षमता ज्ञान"""
+
+WORDS = {
+    "latin": _LATIN.split(),
+    "cyrillic": _CYRILLIC.split(),
+    "arabic": _ARABIC.split(),
+    "devanagari": _DEVANAGARI.split(),
+}
 
 
 def _decoded(codec: str, first_row: int, last_row: int) -> str:
@@ -36,7 +43,7 @@ def line(rng: np.random.Generator, script: str, most_letters: int) -> str:
         letters = HAN if rng.random() < 0.7 else (HANGUL if rng.random() < 0.5 else KANA + HAN[:400])
         drawn = "".join(letters[i] for i in rng.integers(len(letters), size=int(rng.integers(1, 13))))
         return drawn[: max(1, most_letters // 2)]
-    words = {"latin": LATIN, "cyrillic": CYRILLIC, "arabic": ARABIC, "devanagari": DEVANAGARI}[script]
+    words = WORDS[script]
     chosen = [words[i] for i in rng.integers(len(words), size=int(rng.integers(1, 6)))]
     if rng.random() < 0.25:
         chosen.insert(int(rng.integers(len(chosen) + 1)), _number(rng))

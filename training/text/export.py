@@ -1,0 +1,78 @@
+"""Writes a checkpoint's averaged weights as ONNX: `python -m training.text.export`.
+
+The graph takes and gives whole bytes: `image` [N, H, W, 3] and `mask` [N, H, W, 1] -> `result` [N, H, W, 3] and `strokes`
+[N, H, W, 1], uint8; H and W multiples of 16. The same weights give the same bytes.
+"""
+
+import argparse
+import warnings
+from pathlib import Path
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from training.text.network import TextRemover
+
+OPSET = 17
+THRESHOLD = 0.5
+"""Probability from which a pixel is a stroke's."""
+
+
+class Served(nn.Module):
+    """The network behind the wire's pixels. What is not a stroke under the mask keeps its bytes."""
+
+    def __init__(self, model: TextRemover) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        levels = image.permute(0, 3, 1, 2).float()
+        allowed = (mask.permute(0, 3, 1, 2).float() > 0).float()
+        logits, filled = self.model(levels / 255)
+        found = (torch.sigmoid(logits) >= THRESHOLD).float() * allowed
+        whole = torch.floor(torch.clamp(filled, 0, 1) * 255 + 0.5)
+        # 0 and 1 times whole numbers under 256: exact in floats.
+        result = found * whole + (1 - found) * levels
+        return result.permute(0, 2, 3, 1).to(torch.uint8), (found * 255).permute(0, 2, 3, 1).to(torch.uint8)
+
+
+def to_onnx(model: TextRemover, path: Path) -> None:
+    """Traced, so that only plain operators are in it; N, H and W are free."""
+    example = torch.zeros(1, 64, 64, 3, dtype=torch.uint8), torch.zeros(1, 64, 64, 1, dtype=torch.uint8)
+    free = {0: "N", 1: "H", 2: "W"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            Served(model).eval(),
+            example,
+            path,
+            input_names=["image", "mask"],
+            output_names=["result", "strokes"],
+            dynamic_axes=dict.fromkeys(("image", "mask", "result", "strokes"), free),
+            opset_version=OPSET,
+            dynamo=False,
+        )
+    made = onnx.load(path)
+    made.producer_name = "retouch training.text.export"
+    made.ir_version = 8  # what opset 17 came with: older runtimes refuse a newer one
+    onnx.checker.check_model(made, full_check=True)
+    onnx.save(made, path)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--checkpoint", type=Path, default=Path("training/runs/text_removal/checkpoint.pt"))
+    parser.add_argument("--write", type=Path, default=Path("model_repository/text_removal/1/model.onnx"))
+    options = parser.parse_args()
+    model = TextRemover()
+    state = torch.load(options.checkpoint)
+    model.load_state_dict(state["average"])
+    options.write.parent.mkdir(parents=True, exist_ok=True)
+    to_onnx(model, options.write)
+    size = options.write.stat().st_size
+    print(f"{options.write}: step {state['step']}, {state['seconds']:.0f} s, {size} bytes")
+
+
+if __name__ == "__main__":
+    main()
