@@ -9,6 +9,8 @@ import numpy as np
 
 from retouch_server.geometry import Rect
 from retouch_server.imaging.blend import composite
+from retouch_server.imaging.edge import EDGE_PX, alpha, bounds, hole, stain
+from retouch_server.imaging.membrane import match_tone
 from retouch_server.imaging.rows import Pixels
 from retouch_server.models.backend import Array, Call, Output
 from retouch_server.models.spec import ModelSpec
@@ -29,24 +31,30 @@ class Job(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """Text removal and inpainting: the model's answer goes where the mask is, softly where the mask is soft."""
+    """Text removal and inpainting: the model's answer goes where the mask is, softly where the mask is soft.
+
+    Outside the mask every byte stays. Pixels that hold some of what is removed are no surroundings to the model, nor are
+    they mixed back where the mask is soft on them; and the fill's tone is matched to what lies around it.
+    """
 
     spec: ModelSpec
     mask: StageMask
 
     def call(self, source: Pixels, window: Rect) -> Call:
-        mask = self.mask.window(window)[:, :, None]
+        mask = self.mask.window(window)
+        mask = hole(mask, stain(source, mask))[:, :, None]
         image, mask = _pad(_as_rgb(source), self.spec.multiple_px), _pad(mask, self.spec.multiple_px)
         return Call(self.spec.name, {"image": image, "mask": mask}, {"result": Output(image.shape, np.uint8)})
 
     def result(self, source: Pixels, window: Rect, outputs: Mapping[str, Array]) -> Pixels:
         mask = self.mask.window(window)
-        rows, columns = np.flatnonzero(mask.max(axis=1)), np.flatnonzero(mask.max(axis=0))
         touched = source.copy()
-        if rows.size:
-            box = slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-            fill = _from_rgb(outputs["result"][box], source[box])
-            touched[box] = composite(source[box], fill, mask[box])
+        box = bounds(mask > 0, EDGE_PX)
+        if box is not None:
+            mask, before = mask[box], source[box]
+            stained = stain(source, self.mask.window(window))[box]
+            matched = match_tone(_as_rgb(before), outputs["result"][box], hole(mask, stained) > 0)
+            touched[box] = composite(before, _from_rgb(matched, before), alpha(mask, stained))
         return touched
 
 

@@ -1,0 +1,165 @@
+"""The edge of a fill: how far the colour of what is removed reaches, and what a soft mask means there.
+
+A stroke's edge is antialiased, a compressed stroke rings, a shadow fades: pixels beside the stroke hold some of its colour.
+Where the mask is soft on them, source · (1 - alpha) brings that colour back as a halo; where they lie just outside a tight
+mask, a model that takes them for surroundings paints a rim. Both need the same knowledge, the *stain*: the pixels that hold
+some of the stroke. It is read from the picture. Background and its noise are estimated from the surroundings of the mask
+(normalised convolution: Knutsson and Westin, CVPR 1993); what departs from it inside the mask is stroke; and around the
+stroke the departure is averaged ring by ring, as far out as it is more than the noise explains. Averages along the edge
+tell a few per cent of a stroke from texture that hides it in any one pixel.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from retouch_server.imaging.cells import CELL_PX, F32, Floats, Kind, box_mean, cells, padded, spread
+from retouch_server.imaging.rings import NEAR_CELLS, REACH_PX, Rings, distance_px
+from retouch_server.imaging.rows import Pixels
+
+U8 = NDArray[np.uint8]
+Bools = NDArray[np.bool_]
+
+FAR_CELLS, FAR_WEIGHT = 8, 0.05
+"""Where there are no surroundings within NEAR_CELLS, those within FAR_CELLS, 34 px, speak for them."""
+LEAST_SHARE = 3e-3
+"""Less of the surroundings in reach than this, 280 px far away or 3 near by, tells nothing."""
+EDGE_PX = FAR_CELLS * CELL_PX + REACH_PX
+"""How much around the mask is looked at."""
+STROKE_SHARE = 0.5
+"""What departs from the background by at least this share of the local contrast is stroke."""
+STAIN_SHARE = 0.04
+"""A ring with less of the contrast than this (root mean square) is clean: 4 % of 150 levels is 6."""
+LEAST_CONTRAST = 2.0
+"""Contrast over noise below which nothing is called a stroke: noise alone has 1.2, uniform noise at most 1.8."""
+LEAST_GROWTH_SHARE = 0.06
+"""Beside the mask a ring with less of the stroke's colour than this, in the mean, is surroundings."""
+OUTERMOST = 3
+"""So many rings, the farthest out, tell what of that colour is the background's own."""
+FAINTEST_LEVELS = 6.0
+
+
+def stain(source: Pixels, mask: U8) -> Bools:
+    """Which pixels hold some of what the mask is there to remove, (h, w); inside the mask and up to REACH_PX beside it.
+
+    source (h, w, channels) gray, RGB or RGBA; mask (h, w). Empty where mask or surroundings are missing, and where
+    nothing in the mask stands out from them. A pixel's answer rests on those within 80 px of it.
+    """
+    found = np.zeros(mask.shape, np.bool_)
+    support = mask > 0
+    box = bounds(support, EDGE_PX)
+    if box is None or support.all():
+        return found
+    colours = source.shape[2] if source.shape[2] != 4 else 3
+    colour = padded(source[box][:, :, :colours]).astype(np.float32)
+    found[box] = _stain(colour, padded(support[box]))[: found[box].shape[0], : found[box].shape[1]]
+    return found
+
+
+def bounds(flags: Bools, margin_px: int) -> tuple[slice, slice] | None:
+    """The box around what is true in `flags` (h, w), grown by a margin as far as there are pixels; None: nothing is."""
+    rows, columns = np.flatnonzero(flags.any(axis=1)), np.flatnonzero(flags.any(axis=0))
+    if not rows.size:
+        return None
+    rows = slice(max(0, int(rows[0]) - margin_px), int(rows[-1]) + 1 + margin_px)
+    return rows, slice(max(0, int(columns[0]) - margin_px), int(columns[-1]) + 1 + margin_px)
+
+
+def hole(mask: U8, stained: Bools) -> U8:
+    """The mask that the model is told: the stain is hole too, so that it is neither source nor boundary of the fill."""
+    return np.where(stained, np.uint8(255), mask)
+
+
+def alpha(mask: U8, stained: Bools) -> U8:
+    """The mask to composite with: firm where the stain is, as it came elsewhere; 0 where it was 0.
+
+    Only an edge is made firm: a mask that stays below half all around is a faint edit, and is raised to twice that at most.
+    """
+    plateau = cv2.dilate(mask, np.ones((2 * REACH_PX + 1,) * 2, np.uint8)).astype(np.uint16)
+    firm = np.minimum(2 * plateau, 255).astype(np.uint8)
+    return np.where(stained & (mask > 0), np.maximum(mask, firm), mask)
+
+
+@dataclass(frozen=True, slots=True)
+class _Departure:
+    """What departs from the background. Pixels: colour (h, w, 3 or 1), square (h, w), the sum of its squares. Cells: noise
+    and contrast, the mean of that square without and with the stroke."""
+
+    colour: F32
+    square: Floats
+    noise: Floats
+    contrast: Floats
+
+
+def _stain(colour: F32, support: Bools) -> Bools:
+    """`stain` of a cut-out whose sides are multiples of CELL_PX: averages are taken on cells, and pixels compared to them."""
+    # The nearer to the mask, the likelier a pixel is stained itself.
+    weight = np.square(np.minimum(distance_px(support) / REACH_PX, 1.0))
+    share = _around(cells(weight))
+    known, share = share > LEAST_SHARE, np.maximum(share, 1e-6)
+    departs = colour - spread(_around(cells(colour * weight[:, :, None])) / share[:, :, None], support.shape)
+    square = np.square(departs).sum(axis=2)
+    noise = _around(cells(square * weight)) / share
+    inside = square * support
+    contrast = _near(cells(np.square(inside))) / np.maximum(_near(cells(inside)), 1e-6)
+    stands_out = known & (contrast > np.maximum(LEAST_CONTRAST**2 * noise, colour.shape[2] * FAINTEST_LEVELS**2))
+    bar = np.where(stands_out, STROKE_SHARE**2 * contrast, np.inf)
+    stroke = support & (square >= _of_cell(bar))
+    if not stroke.any():
+        return stroke
+    departure = _Departure(departs, square, noise, contrast)
+    around_stroke, around_mask = Rings.around(stroke), Rings.around(support)
+    within = around_stroke.number <= _of_cell(_reach_within_px(around_stroke, departure))
+    beyond = around_mask.number <= _of_cell(_reach_beyond_px(around_mask, departure, stroke))
+    return np.where(support, within, beyond)
+
+
+def _reach_within_px(rings: Rings, departure: _Departure) -> NDArray[np.intp]:
+    """How far around the stroke its rings are stained inside the mask, for each cell.
+
+    Whatever is more than the noise explains counts, ringing and shadows too: to be firm in error costs little.
+    """
+    noise, contrast = departure.noise[:, :, None], departure.contrast[:, :, None]
+    excess = rings.mean(departure.square) - noise
+    # The mean of n squared deviates strays by sqrt(2 / n) of itself.
+    doubt = 2.0 * noise * np.sqrt(2.0 / rings.independent)
+    return _unbroken(excess > np.maximum(STAIN_SHARE**2 * contrast, doubt))
+
+
+def _reach_beyond_px(rings: Rings, departure: _Departure, stroke: Bools) -> NDArray[np.intp]:
+    """How far around the mask its rings hold the stroke's own colour, for each cell.
+
+    To take good surroundings from the model costs more, so this asks for more: what the outermost rings share with the
+    stroke's colour is the background's own, and the rest must be clear of three standard errors.
+    """
+    colour = _near(cells(departure.colour * stroke[:, :, None]))
+    colour /= np.maximum(_near(cells(stroke.astype(np.float32))), 1e-6)[:, :, None]
+    colour /= np.maximum(np.square(colour).sum(axis=2, keepdims=True), 1e-6)
+    along = (departure.colour * _of_cell(colour)).sum(axis=2)
+    share = rings.mean(along)
+    variance = np.maximum(rings.mean(np.square(along)) - np.square(share), 0.0) / rings.independent
+    far = slice(REACH_PX - OUTERMOST, None)
+    excess = share - share[:, :, far].mean(axis=2, keepdims=True)
+    doubt = 3.0 * np.sqrt(variance + variance[:, :, far].mean(axis=2, keepdims=True) / OUTERMOST)
+    return _unbroken(excess > np.maximum(LEAST_GROWTH_SHARE, doubt))
+
+
+def _unbroken(holds: Bools) -> NDArray[np.intp]:
+    """How many rings in a row hold, from the innermost on."""
+    return np.logical_and.accumulate(holds, axis=2).sum(axis=2)
+
+
+def _of_cell(values: NDArray[Kind]) -> NDArray[Kind]:
+    """The value of its cell for each pixel."""
+    return values.repeat(CELL_PX, axis=0).repeat(CELL_PX, axis=1)
+
+
+def _near(values: Floats) -> F32:
+    return box_mean(values, NEAR_CELLS)
+
+
+def _around(values: Floats) -> Floats:
+    """Sums over the surroundings; only where there is next to nothing near by do those farther away have a say."""
+    return _near(values) + FAR_WEIGHT * box_mean(values, FAR_CELLS)

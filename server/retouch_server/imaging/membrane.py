@@ -1,0 +1,139 @@
+"""The tone of a fill, matched to its surroundings: what it is off by at the hole's edge is carried inwards and taken off.
+
+Perez, Gangnet and Blake, "Poisson Image Editing" (SIGGRAPH 2003), in the form of a correction: the harmonic function that
+takes the error at the edge as its boundary values. Generative models drift in tone by a few levels, slowly over a window;
+texture is theirs and stays. So the error is averaged over cells of 4 × 4 px, and the membrane is solved on these.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from retouch_server.imaging.cells import CELL_PX, F32, Floats, box_mean, cells, padded, spread
+from retouch_server.imaging.rings import distance_px
+from retouch_server.imaging.rows import Pixels
+
+Bools = NDArray[np.bool_]
+
+BAND_PX, GAP_PX = 4, 2
+"""The edge is looked at this far to either side of it; the model's own account of the surroundings after a gap, since what
+lies next to the hole may be stained, and a stain is no drift."""
+ALONG_CELLS = 5
+"""Each value at the edge is averaged over a box of 2 · 5 + 1 cells, 44 px, where both sides must be guessed from texture."""
+MOST_LEVELS = 24.0
+"""A tone that is off by more, or pixels that stray by more around it, are no drift but another picture: left alone."""
+RELAXATIONS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """What the fill is off by at the hole's edge, on cells: values (rows, columns, channels) levels, valid where known."""
+
+    values: F32
+    known: Bools
+
+
+def match_tone(source: Pixels, fill: Pixels, hole: Bools) -> Pixels:
+    """`fill` with its tone in `hole` matched to `source` around it; outside the hole as it came.
+
+    source, fill (h, w, channels); hole (h, w): what the model was told to fill. Where the model gives its own account of
+    the surroundings, the difference to them is its drift. Where it gives the surroundings back, both sides of the edge are
+    compared, and a step counts as far as it is more than texture and slope explain. Nothing is known, and nothing
+    done, where a hole fills the whole window.
+    """
+    height, width = hole.shape
+    inside = padded(hole)
+    reach_px = distance_px(inside)
+    ring = ~inside & (reach_px <= BAND_PX)
+    if not ring.any():
+        return fill
+    truth, guess = padded(source).astype(np.float32), padded(fill).astype(np.float32)
+    if np.array_equal(truth[ring], guess[ring]):
+        edge = _step(truth, guess, inside, ring, (reach_px > BAND_PX) & (reach_px <= 2 * BAND_PX))
+    else:
+        edge = _drift(truth - guess, (reach_px > GAP_PX) & (reach_px <= GAP_PX + BAND_PX))
+    if not edge.values[edge.known].any():
+        return fill
+    correction = spread(harmonic(edge.values, edge.known), inside.shape)
+    corrected = np.clip(np.rint(guess + correction), 0, 255).astype(np.uint8)[:height, :width]
+    return np.where(hole[:, :, None], corrected, fill)
+
+
+def harmonic(values: Floats, known: Bools) -> Floats:
+    """The harmonic interpolation of values (h, w, channels) from `known` (h, w), which has a pixel, to all others.
+
+    Solved coarse to fine: half the size first, then Jacobi relaxation of what the halving left. The border is free.
+    """
+    if known.all():
+        return values
+    if min(known.shape) <= 2:
+        return np.where(known[:, :, None], values, values[known].mean(axis=0)).astype(np.float32)
+    coarse, coarse_known = _halved(values, known)
+    out = spread(harmonic(coarse, coarse_known), known.shape)
+    cross = np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], np.float32) / 4.0
+    fixed = known[:, :, None]
+    for _ in range(RELAXATIONS):
+        out = np.where(fixed, values, out)
+        out = cv2.filter2D(out, -1, cross, borderType=cv2.BORDER_REPLICATE).reshape(values.shape)
+    return np.where(fixed, values, out)
+
+
+def _halved(values: Floats, known: Bools) -> tuple[Floats, Bools]:
+    """Half the size; a block is known where one of its four pixels is, as the mean of those that are."""
+    pad = ((0, known.shape[0] % 2), (0, known.shape[1] % 2))
+    weight = np.pad(known.astype(np.float32), pad)
+    held = np.pad(np.where(known[:, :, None], values, 0.0).astype(np.float32), (*pad, (0, 0)))
+    total, share = cells(held, 2), cells(weight, 2)
+    return total / np.maximum(share, 0.25)[:, :, None], share > 0
+
+
+def _drift(error: F32, ring: Bools) -> _Edge:
+    """The error on the ring around the hole, averaged over neighbouring cells; pixel by pixel it holds texture."""
+    mean, variance, _ = _moments(error, ring, _across)
+    return _Edge(_plausible(mean, variance), cells(ring.astype(np.float32)) > 0)
+
+
+def _step(truth: F32, guess: F32, hole: Bools, ring: Bools, beyond: Bools) -> _Edge:
+    """The step from the fill just inside the edge to the picture just outside, less what texture and slope explain.
+
+    Shrunk as Stein would: step · (1 - 4 · doubt² / step²), 0 below two standard errors.
+    """
+    depth = distance_px(~hole)
+    outer, outer_variance, outer_count = _moments(truth, ring, _along)
+    inner, inner_variance, inner_count = _moments(guess, hole & (depth <= BAND_PX), _along)
+    farther, _, _ = _moments(truth, beyond, _along)
+    # Neighbours in a texture are alike: n pixels say as much as n / 8 independent ones.
+    doubt = 8.0 * (outer_variance / np.maximum(outer_count, 1.0) + inner_variance / np.maximum(inner_count, 1.0))
+    doubt += np.square(0.5 * (outer - farther))
+    step = outer - inner
+    kept = step * np.clip(1.0 - 4.0 * doubt / np.maximum(np.square(step), 1e-6), 0.0, 1.0)
+    return _Edge(_plausible(kept, np.zeros_like(kept)), cells(ring.astype(np.float32)) > 0)
+
+
+def _along(values: Floats) -> F32:
+    return box_mean(values, ALONG_CELLS)
+
+
+def _across(values: Floats) -> F32:
+    return np.asarray(cv2.GaussianBlur(values, (5, 5), 1.0), np.float32).reshape(values.shape)
+
+
+def _moments(values: F32, where: Bools, smooth: Callable[[Floats], F32]) -> tuple[Floats, Floats, Floats]:
+    """Mean and variance of `values` over the pixels `where` around each cell, (rows, columns, channels); and their number."""
+    weight = where.astype(np.float32)
+    share = smooth(cells(weight))[:, :, None]
+    held = values * weight[:, :, None]
+    mean, power = (
+        smooth(cells(moment)).reshape(*share.shape[:2], -1) / np.maximum(share, 1e-6) for moment in (held, held * values)
+    )
+    count = share * (CELL_PX * (2 * ALONG_CELLS + 1)) ** 2
+    return mean, np.maximum(power - np.square(mean), 0.0), count
+
+
+def _plausible(mean: Floats, variance: Floats) -> F32:
+    """`mean`, faded out where it or the stray around it is more than a drift of tone would be."""
+    unlikely = np.maximum(np.abs(mean), np.sqrt(variance)).max(axis=2, keepdims=True) / MOST_LEVELS
+    return (mean * np.clip(2.0 - unlikely, 0.0, 1.0)).astype(np.float32)
