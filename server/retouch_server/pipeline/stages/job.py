@@ -12,6 +12,7 @@ from retouch_server.imaging.blend import composite
 from retouch_server.imaging.edge import EDGE_PX, alpha, bounds, hole, stain
 from retouch_server.imaging.membrane import match_tone
 from retouch_server.imaging.rows import Pixels
+from retouch_server.imaging.tone import anchor
 from retouch_server.models.backend import Array, Call, Output
 from retouch_server.models.spec import ModelSpec
 from retouch_server.pipeline.regions import StageMask
@@ -60,7 +61,10 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Enlarge:
-    """Upscaling. Alpha is resampled bicubically beside the model: what a network makes of colour is not meant for it."""
+    """Upscaling. What a window's tone drifted from the source's is taken off.
+
+    Alpha is resampled bicubically beside the model: what a network makes of colour is not meant for it.
+    """
 
     spec: ModelSpec
 
@@ -72,7 +76,7 @@ class Enlarge:
 
     def result(self, source: Pixels, window: Rect, outputs: Mapping[str, Array]) -> Pixels:
         scale = self.spec.scale
-        enlarged: Pixels = outputs["result"][: window.height * scale, : window.width * scale]
+        enlarged = anchor(outputs["result"][: window.height * scale, : window.width * scale], _as_rgb(source))
         if source.shape[2] == 3:
             return enlarged
         if source.shape[2] == 1:
