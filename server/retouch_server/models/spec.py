@@ -1,6 +1,6 @@
 """What the planner must know of a model; it stands in `parameters` of the model's config.pbtxt."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -24,7 +24,7 @@ class ModelSpec:
 
     receptive_field_px: how far a pixel's influence reaches, at most; window_px where every pixel of a window may change
     every other (a search through the window, pooling over it). declared_blend_px: what the configuration says of blending
-    where the rule below does not suit the model.
+    where the rule below does not suit the model. inputs: the names of its input tensors.
     """
 
     name: str
@@ -38,6 +38,7 @@ class ModelSpec:
     multiple_px: int = 1
     is_deterministic: bool = False
     takes_prompt: bool = False
+    inputs: frozenset[str] = frozenset()
     versions: tuple[str, ...] = ()
     digest: str = ""
     is_ready: bool = True
@@ -51,6 +52,11 @@ class ModelSpec:
         return max(0, self.halo_px - self.receptive_field_px)
 
     @property
+    def takes_guide(self) -> bool:
+        """Whether it fills a hole that is larger than its window as a coarse fill tells it to."""
+        return "guide" in self.inputs
+
+    @property
     def is_exact(self) -> bool:
         """Whether what a tile contributes has its whole receptive field in the window: tiled equals untiled."""
         return self.blend_px + self.receptive_field_px <= self.halo_px
@@ -61,7 +67,14 @@ class ModelSpec:
         return self.versions[-1] if self.versions else ""
 
 
-def parse_spec(name: str, parameters: Mapping[str, str], *, versions: tuple[str, ...], reason: str = "") -> ModelSpec | None:
+def parse_spec(
+    name: str,
+    parameters: Mapping[str, str],
+    *,
+    versions: tuple[str, ...],
+    inputs: Collection[str] = (),
+    reason: str = "",
+) -> ModelSpec | None:
     """The spec from a config's parameters; None for a model that does not say what it is for (not ours to plan with).
 
     Errors: ValueError naming model, parameter and what is allowed.
@@ -98,6 +111,7 @@ def parse_spec(name: str, parameters: Mapping[str, str], *, versions: tuple[str,
         multiple_px=integer("multiple_px", 1, 1),
         is_deterministic=flag("deterministic"),
         takes_prompt=flag("takes_prompt"),
+        inputs=frozenset(inputs),
         versions=versions,
         digest=values.get("digest", ""),
         is_ready=bool(versions),

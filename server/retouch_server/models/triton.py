@@ -125,7 +125,7 @@ class TritonBackend:
             self._batched[name] = config.max_batch_size > 0
             parameters = {key: value.string_value for key, value in config.parameters.items()}
             try:
-                spec = parse_spec(name, parameters, versions=ready)
+                spec = parse_spec(name, parameters, versions=ready, inputs=[tensor.name for tensor in config.input])
             except ValueError as error:
                 log.warning("%s; it is left out", error)
                 continue

@@ -104,7 +104,7 @@ class Editor:
         self, planned: PlannedEdit, source: RowChannel, sink: RowChannel, on_progress: Callable[[StageReport], None]
     ) -> EditReport:
         """Takes the image's rows from `source` and passes the result's rows to `sink`. Errors: those of the models."""
-        context = StageContext(self.dispatcher, self.executor, self.metrics, self.tiles_in_flight, on_progress)
+        context = StageContext(self.dispatcher, self.executor, self.metrics, self.tiles_in_flight, on_progress, planned.proxy)
         stages = [TiledStage(stage, job_of(stage), planned.request.channels, context) for stage in planned.plan.stages]
         steps: list[_Step] = list(stages)
         tap = None

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 import numpy as np
 
 from retouch_server.errors import ModelFault, ModelUnavailable
-from retouch_server.models.backend import Call, Output
+from retouch_server.models.backend import Array, Call, Output
 from retouch_server.models.catalogue import Catalogue
 from retouch_server.models.dispatch import Dispatcher
 from retouch_server.models.spec import Kind, ModelSpec
+from retouch_server.pipeline.guide import unguided
 from retouch_server.pipeline.plan import Plan
 from retouch_server.pipeline.request import StageName
 
@@ -87,11 +88,11 @@ def _window(spec: ModelSpec) -> Call:
     side = spec.window_px
     coarse = np.random.default_rng(0).integers(0, 256, (side // 8 + 1, side // 8 + 1, 3), np.uint8)
     image = coarse.repeat(8, axis=0).repeat(8, axis=1)[:side, :side]
-    inputs = {"image": image}
+    inputs: dict[str, Array] = {"image": image}
     if spec.kind != Kind.UPSCALE:
         mask = np.zeros((side, side, 1), np.uint8)
         mask[side // 3 : 2 * side // 3, side // 3 : 2 * side // 3] = 255
-        inputs["mask"] = mask
+        inputs |= {"mask": mask, **unguided(spec, side, side)}
     return Call(spec.name, inputs, {"result": Output((side * spec.scale, side * spec.scale, 3), np.uint8)})
 
 

@@ -1,13 +1,14 @@
 """What will be done, decided before any pixel is touched: pure data from a request, findings and what is served."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from retouch_server.errors import BadField
 from retouch_server.imaging.mask import Mask
 from retouch_server.models.catalogue import Catalogue
 from retouch_server.models.spec import Kind, ModelSpec
+from retouch_server.pipeline.coarse import Coarse, find_coarse
 from retouch_server.pipeline.findings import Findings, RegionFinding
 from retouch_server.pipeline.policy import BUILT_IN, Policy
 from retouch_server.pipeline.regions import StageMask
@@ -34,7 +35,10 @@ class Route(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StagePlan:
-    """A stage that runs: `spec` on the tiles `to_run` (indices) of `grid`; `mask` is what it may touch, None: everything."""
+    """A stage that runs: `spec` on the tiles `to_run` (indices) of `grid`; `mask` is what it may touch, None: everything.
+
+    coarse: what is filled on the proxy first, None: nothing.
+    """
 
     name: StageName
     spec: ModelSpec
@@ -42,12 +46,13 @@ class StagePlan:
     to_run: frozenset[int]
     mask: StageMask | None
     reason: str
+    coarse: Coarse | None = None
 
     @property
     def run_px(self) -> int:
-        """Input pixels of all windows that go to the model."""
+        """Input pixels of all windows that go to the model, those of the coarse fill included."""
         side_y, side_x = min(self.spec.window_px, self.grid.height), min(self.spec.window_px, self.grid.width)
-        return len(self.to_run) * side_y * side_x
+        return (len(self.to_run) + (len(self.coarse.crops) if self.coarse else 0)) * side_y * side_x
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +136,15 @@ def _inpaint(
     mask = StageMask(request.mask, findings.regions, labels)
     reason = f"{len(labels)} of {len(routes)} masked regions are to be filled; {spec.method} is "
     reason += "the best method served" if options.inpaint == Inpaint.AUTO else "what was asked for"
-    return _masked(StageName.INPAINT, spec, request, mask, reason)
+    stage = _masked(StageName.INPAINT, spec, request, mask, reason)
+    if not spec.takes_guide or findings.regions is None or not findings.judged:
+        return stage
+    coarse = find_coarse(findings.regions, labels, (request.height, request.width), spec.window_px)
+    if coarse is None:
+        return stage
+    number = len(coarse.crops)
+    reason += f"; {number} {'hole is' if number == 1 else 'holes are'} too large for a window and filled on the proxy first"
+    return replace(stage, reason=f"{reason}, which guides the windows", coarse=coarse)
 
 
 def _upscale(request: EditRequest, catalogue: Catalogue, policy: Policy) -> StagePlan | str:
@@ -174,7 +187,7 @@ def _warnings(request: EditRequest, findings: Findings, stages: Sequence[StagePl
     if request.options.prompt and not any(stage.spec.takes_prompt for stage in stages):
         warnings.append("the prompt was not used: none of the models that ran takes one")
     for stage in stages:
-        if stage.name == StageName.INPAINT and stage.mask is not None:
+        if stage.name == StageName.INPAINT and stage.mask is not None and stage.coarse is None:
             tiles = (tile for row in stage.grid for tile in row.tiles if tile.index in stage.to_run)
             blind = sum(bool(stage.mask.window(tile.window).all()) for tile in tiles)
             if blind:

@@ -15,14 +15,16 @@ from retouch_server.imaging.rows import Pixels
 from retouch_server.imaging.tone import anchor
 from retouch_server.models.backend import Array, Call, Output
 from retouch_server.models.spec import ModelSpec
+from retouch_server.pipeline.guide import Guide, unguided
+from retouch_server.pipeline.reference import KnownRows
 from retouch_server.pipeline.regions import StageMask
 
 
 class Job(Protocol):
     """One window's worth of work. `source` is the window's pixels, (h, w, channels) uint8."""
 
-    def call(self, source: Pixels, window: Rect) -> Call:
-        """The model call for the window."""
+    def call(self, source: Pixels, window: Rect, known: KnownRows | None = None) -> Call:
+        """The model call for the window. known: what lies beside and above it, where it may need that."""
         ...
 
     def result(self, source: Pixels, window: Rect, outputs: Mapping[str, Array]) -> Pixels:
@@ -40,12 +42,26 @@ class Fill:
 
     spec: ModelSpec
     mask: StageMask
+    guide: Guide | None = None
 
-    def call(self, source: Pixels, window: Rect) -> Call:
+    def call(self, source: Pixels, window: Rect, known: KnownRows | None = None) -> Call:
         mask = self.mask.window(window)
         mask = hole(mask, stain(source, mask))[:, :, None]
         image, mask = _pad(_as_rgb(source), self.spec.multiple_px), _pad(mask, self.spec.multiple_px)
-        return Call(self.spec.name, {"image": image, "mask": mask}, {"result": Output(image.shape, np.uint8)})
+        inputs = {"image": image, "mask": mask} | self._guided(window, known, image.shape)
+        return Call(self.spec.name, inputs, {"result": Output(image.shape, np.uint8)})
+
+    def _guided(self, window: Rect, known: KnownRows | None, shape: tuple[int, ...]) -> dict[str, Array]:
+        """What tells the model about a hole that is larger than the window; of what it takes, and padded as the window is."""
+        inputs = unguided(self.spec, shape[0], shape[1])
+        guide = None if self.guide is None or not inputs else self.guide.over(window)
+        if self.guide is None or guide is None or not guide[:, :, 3].any():
+            return inputs
+        told: dict[str, Array] = {"guide": guide, "guide_px": np.array([self.guide.px(window)], np.int32)}
+        if known is not None and "reference" in inputs:
+            told["reference"] = known.reference(window.columns, guide)
+        padded = {name: _pad(values, self.spec.multiple_px) if values.ndim == 3 else values for name, values in told.items()}
+        return {name: padded.get(name, values) for name, values in inputs.items()}
 
     def result(self, source: Pixels, window: Rect, outputs: Mapping[str, Array]) -> Pixels:
         mask = self.mask.window(window)
@@ -68,7 +84,7 @@ class Enlarge:
 
     spec: ModelSpec
 
-    def call(self, source: Pixels, window: Rect) -> Call:
+    def call(self, source: Pixels, window: Rect, known: KnownRows | None = None) -> Call:
         image = _pad(_as_rgb(source), self.spec.multiple_px)
         height, width, channels = image.shape
         shape = (height * self.spec.scale, width * self.spec.scale, channels)

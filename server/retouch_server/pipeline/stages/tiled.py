@@ -21,9 +21,11 @@ from retouch_server.imaging.canvas import Canvas, Strip
 from retouch_server.imaging.rows import Band, Pixels, RowBuffer
 from retouch_server.imaging.seam import SeamMeter
 from retouch_server.models.dispatch import Dispatcher
+from retouch_server.pipeline.guide import draw_guide
 from retouch_server.pipeline.plan import StagePlan
+from retouch_server.pipeline.reference import KnownRows, Surroundings
 from retouch_server.pipeline.stages.channel import RowChannel
-from retouch_server.pipeline.stages.job import Job
+from retouch_server.pipeline.stages.job import Fill, Job
 from retouch_server.telemetry.metrics import Metrics
 from retouch_server.tiling import Tile, TileRow
 
@@ -40,6 +42,8 @@ class StageContext:
     metrics: Metrics
     tiles_in_flight: int
     on_progress: Callable[["StageReport"], None] = lambda report: None
+    proxy: Pixels | None = None
+    """What the whole image looks like, (h, w, 3), where that is known before its rows come."""
 
 
 @dataclass(slots=True)
@@ -48,7 +52,7 @@ class StageReport:
 
     plan: StagePlan
     seconds: float = 0.0
-    """From the first window's start to the last one's end."""
+    """From the first window's start to the last one's end, the coarse fill's included."""
     busy_seconds: float = 0.0
     """Of these, how long at least one window was at the model."""
     tiles_run: int = 0
@@ -115,6 +119,7 @@ class TiledStage:
         self._slots = asyncio.Semaphore(context.tiles_in_flight)
         self._strips = asyncio.Semaphore(STRIPS)
         self._busy = _BusyClock()
+        self._known: Surroundings | None = None
 
     async def run(self, source: RowChannel, sink: RowChannel) -> None:
         """Takes all rows from `source` and passes the finished ones on to `sink`, which it closes.
@@ -122,9 +127,24 @@ class TiledStage:
         Errors: those of the model calls; everything it started has then ended.
         """
         strips: asyncio.Queue[_Work] = asyncio.Queue()
+        await self._draw_guide()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._finish(strips, sink))
             await self._cut(source, strips, group)
+
+    async def _draw_guide(self) -> None:
+        """Fills on the proxy what is too deep for windows, before the first row; the windows then follow it."""
+        coarse, proxy, context = self._plan.coarse, self._context.proxy, self._context
+        if coarse is None or proxy is None or self._plan.mask is None:
+            return
+        size = (self._plan.grid.height, self._plan.grid.width)
+        self._busy.enter(time.monotonic())
+        try:
+            house = (context.dispatcher, context.executor)
+            guide = await draw_guide(coarse, (proxy, size), self._plan.spec, house, self._count_retry)
+        finally:
+            self._tell_time()
+        self._job, self._known = Fill(self._plan.spec, self._plan.mask, guide), Surroundings(self._plan.mask)
 
     async def _cut(self, source: RowChannel, strips: asyncio.Queue[_Work], group: asyncio.TaskGroup) -> None:
         """Cuts windows from the rows as they come and starts their calls."""
@@ -137,18 +157,26 @@ class TiledStage:
             window_rows = buffer.rows(row.row.window)
             work = self._work(row, window_rows)
             strips.put_nowait(work)
+            known = await self._known_around(row, window_rows)
             for tile in row.tiles:
                 if tile.index not in self._plan.to_run:
                     continue
                 await self._slots.acquire()
                 work.running += 1
                 pixels = window_rows[:, tile.column.window.slice]
-                group.create_task(self._run(tile, pixels, work))
+                group.create_task(self._run(tile, pixels, known, work))
             work.is_cut = True
             work.settle()
             buffer.release(row.row.window.stop if number + 1 == len(self._rows) else self._rows[number + 1].row.window.start)
         async for _ in bands:  # the end of the stream
             raise AssertionError("rows after the last")
+
+    async def _known_around(self, row: TileRow, window_rows: Pixels) -> KnownRows | None:
+        """Where the windows of a row find what they do not see themselves; None where nothing guides them."""
+        if self._known is None or not any(tile.index in self._plan.to_run for tile in row.tiles):
+            return None
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._context.executor, self._known.of, row.row.window, window_rows)
 
     def _work(self, row: TileRow, window_rows: Pixels) -> _Work:
         coming = [tile.index for tile in row.tiles if tile.index in self._plan.to_run]
@@ -158,34 +186,37 @@ class TiledStage:
         strip = Strip(self._plan.grid, row, self._plan.spec.scale, self._channels, coming, background)
         return _Work(strip, row)
 
-    async def _run(self, tile: Tile, pixels: Pixels, work: _Work) -> None:
+    def _count_retry(self) -> None:
+        self.report.tiles_retried += 1
+        labels = {"stage": self._plan.name.value, "model": self._plan.spec.name}
+        self._context.metrics.tiles.labels(**labels, outcome="retried").inc()
+
+    def _tell_time(self) -> None:
+        self._busy.leave(time.monotonic())
+        self.report.seconds, self.report.busy_seconds = self._busy.elapsed_s, self._busy.busy_s
+
+    async def _run(self, tile: Tile, pixels: Pixels, known: KnownRows | None, work: _Work) -> None:
         """One window: call, check, paste."""
         name, spec = self._plan.name.value, self._plan.spec
-        tiles = self._context.metrics.tiles
-
-        def count_retry() -> None:
-            self.report.tiles_retried += 1
-            tiles.labels(stage=name, model=spec.name, outcome="retried").inc()
-
+        tiles, loop = self._context.metrics.tiles, asyncio.get_running_loop()
         began = time.monotonic()
         self._busy.enter(began)
         try:
-            call = self._job.call(pixels, tile.window)
-            async with self._context.dispatcher.infer(call, count_retry) as outputs:
+            call = await loop.run_in_executor(self._context.executor, self._job.call, pixels, tile.window, known)
+            async with self._context.dispatcher.infer(call, self._count_retry) as outputs:
                 self._context.metrics.model_call_seconds.labels(model=spec.name).observe(time.monotonic() - began)
 
                 def paste() -> None:
                     work.strip.paste(tile, self._job.result(pixels, tile.window, outputs))
 
                 # Shielded: the outputs must stay valid until the thread is done with them.
-                await _join(asyncio.get_running_loop().run_in_executor(self._context.executor, paste))
+                await _join(loop.run_in_executor(self._context.executor, paste))
         except Exception:  # not a cancellation: that is nobody's fault
             tiles.labels(stage=name, model=spec.name, outcome="failed").inc()
             raise
         finally:
             self._slots.release()
-            self._busy.leave(time.monotonic())
-            self.report.seconds, self.report.busy_seconds = self._busy.elapsed_s, self._busy.busy_s
+            self._tell_time()
         self.report.tiles_run += 1
         tiles.labels(stage=name, model=spec.name, outcome="run").inc()
         work.running -= 1

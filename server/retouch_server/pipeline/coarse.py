@@ -1,0 +1,88 @@
+"""Holes too large for a window: which they are, and from how far around each is filled first. Pure data, from the mask.
+
+image  ┌───────────────────────┐      The crop around a deep hole is filled from the proxy, shrunk to one window of the
+       │    ┌─ crop ─────┐     │      model. That fill, enlarged, is the guide of all windows that touch the hole.
+       │    │   ▒▒▒▒▒    │     │
+       │    │   ▒▒▒▒▒▒   │     │
+       │    └────────────┘     │
+       └───────────────────────┘
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from retouch_server.geometry import Rect, Span, ceil_div
+from retouch_server.pipeline.regions import RegionMap
+
+DEEP = 0.25
+"""Share of a window. A hole with a pixel farther than this from all that is known is deep: the windows that share it see too
+little of its surroundings, or each another side of them, to fill it alike."""
+COVERED = 0.99
+MARGIN_PX = 8
+"""The guide reaches so far beyond the mask: what stands at its edge (a shadow, an antialiased stroke) is filled too."""
+LEAST_REACH = 0.25
+"""Share of a window that a crop shows around its hole, at least; the hole's longer side where that is more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Coarse:
+    """The deep holes of a stage.
+
+    holes: (rows, columns) int32 on square cells of `cell_px` image px: 0 outside, else the number of the hole, from 1.
+    masked: the same grid, what the proxy shows that must not be filled from. crops: of each hole, in image px.
+    """
+
+    cell_px: int
+    holes: NDArray[np.int32]
+    masked: NDArray[np.bool_]
+    crops: tuple[Rect, ...]
+
+    def over(self, rect: Rect) -> NDArray[np.int32]:
+        """The number of the hole at each pixel of `rect`, (height, width) int32; 0: none."""
+        return self.holes[np.ix_(cells_of(rect.rows, self.cell_px), cells_of(rect.columns, self.cell_px))]
+
+
+def cells_of(span: Span, cell_px: int) -> NDArray[np.intp]:
+    """The cell of each pixel of `span`, along one axis."""
+    return np.arange(span.start, span.stop) // cell_px
+
+
+def find_coarse(regions: RegionMap, labels: Collection[int], size: tuple[int, int], window_px: int) -> Coarse | None:
+    """The deep holes among the regions `labels` of an image of `size` (height, width); None when there are none.
+
+    None, too, where the mask leaves nothing to fill from.
+    """
+    masked = np.isin(regions.labels, sorted(labels))
+    covered = masked & (regions.coverage >= COVERED)
+    if covered.all():
+        return None
+    depth_px = np.asarray(cv2.distanceTransform(covered.astype(np.uint8), cv2.DIST_L2, 5), np.float32) * regions.cell_px
+    parts = np.asarray(cv2.connectedComponents(masked.astype(np.uint8), connectivity=8)[1], np.int32)
+    deep = [int(part) for part in np.unique(parts[depth_px > DEEP * window_px])]
+    if not deep:
+        return None
+    margin_cells = ceil_div(MARGIN_PX, regions.cell_px)
+    kernel = np.ones((2 * margin_cells + 1,) * 2, np.uint8)
+    holes = np.zeros(parts.shape, np.int32)
+    crops: list[Rect] = []
+    for number, part in enumerate(deep, start=1):
+        grown = cv2.dilate((parts == part).astype(np.uint8), kernel) > 0
+        holes[grown & (holes == 0)] = number
+        crops.append(_crop(grown, regions.cell_px, size, window_px))
+    everything = cv2.dilate((regions.labels > 0).astype(np.uint8), kernel) > 0
+    return Coarse(regions.cell_px, holes, everything, tuple(crops))
+
+
+def _crop(hole: NDArray[np.bool_], cell_px: int, size: tuple[int, int], window_px: int) -> Rect:
+    """The hole's bounds in image px, grown on each side by their longer side, as far as there is an image."""
+    spans: list[Span] = []
+    for axis, length in ((1, size[0]), (0, size[1])):
+        taken = np.flatnonzero(hole.any(axis=axis))
+        spans.append(Span(int(taken[0]) * cell_px, int(taken[-1] + 1) * cell_px).clip(Span(0, length)))
+    reach_px = max(spans[0].length, spans[1].length, round(LEAST_REACH * window_px))
+    rows, columns = (span.grow(reach_px).clip(Span(0, length)) for span, length in zip(spans, size, strict=True))
+    return Rect.from_spans(rows, columns)
