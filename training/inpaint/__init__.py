@@ -1,0 +1,1 @@
+"""The learned inpainter: train, export, evaluate."""
