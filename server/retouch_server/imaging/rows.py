@@ -11,6 +11,9 @@ from retouch_server.geometry import Span
 Pixels = NDArray[np.uint8]
 """uint8, (height, width, channels)."""
 
+_MOST_SLACK = 1.25
+"""How many times a band's size the array may be that it is a part of, without being copied into a buffer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Band:
@@ -43,6 +46,9 @@ class RowBuffer:
         """Takes the next rows. Errors: ValueError when they do not follow those before."""
         if band.y != self._stop:
             raise ValueError(f"rows from {band.y} on do not follow row {self._stop}")
+        owner = band.pixels.base
+        if isinstance(owner, np.ndarray) and owner.nbytes > _MOST_SLACK * band.pixels.nbytes:
+            band = Band(band.y, band.pixels.copy())  # a view of some rows would hold the whole strip in memory
         self._bands.append(band)
         self._stop = band.rows.stop
 

@@ -230,6 +230,7 @@ class EditServicer:
         async def deliver() -> None:
             async for band in sink:
                 await download.send_band(band, encoding)
+                del band  # or it would be kept until the next one is there
             progress.put_nowait(None)
 
         async with asyncio.TaskGroup() as group:
