@@ -18,7 +18,7 @@ from torch.nn import functional as F  # noqa: N812  # as the field writes it
 from torch.nn.utils.parametrizations import spectral_norm
 
 from training.data import load_pairs
-from training.inpaint.train import Perceptual
+from training.perceptual import Perceptual
 from training.upscale.network import Upscaler
 from training.upscale.train import CHECKPOINT_SECONDS, charbonnier, rate, to_tensor
 
@@ -75,10 +75,9 @@ def take_step(run: Run, perceptual: Perceptual, low: Tensor, high: Tensor, progr
         group["lr"] = RATE_FACTOR * rate(progress)
     # LPIPS does not see what repeats with its stride: a random shift leaves no grid where errors could gather.
     y, x = (int(v) for v in torch.randint(0, 8, (2,)))
-    everywhere = torch.ones(low.shape[0])
     with torch.autocast("cpu", torch.bfloat16):
         made = run.model(low)
-        distance = perceptual(made[:, :, y:, x:].float(), high[:, :, y:, x:], everywhere)
+        distance = perceptual(made[:, :, y:, x:].float(), high[:, :, y:, x:])
         verdict = run.judge(made).float()
     shrunken = F.interpolate(made, size=low.shape[2:], mode="bicubic", antialias=True, align_corners=False)
     agreement = F.l1_loss(shrunken, low)

@@ -1,4 +1,4 @@
-"""Writes a checkpoint's averaged weights as ONNX: `python -m training.upscale.export --scale 2`.
+"""Writes a checkpoint's averaged weights as ONNX: `python -m training.upscale.export --scale 2 --method creative`.
 
 The graph is built node by node, so that it holds only operators that ONNX Runtime (CPU, CUDA) and TensorRT have, and
 the same weights give the same bytes. An ONNX graph cannot call its input and its output by one name (each name is
@@ -19,7 +19,7 @@ OPSET = 17
 IR_VERSION = 8  # what opset 17 came with: older runtimes refuse a newer one
 
 
-def to_onnx(model: Upscaler) -> onnx.ModelProto:
+def to_onnx(model: Upscaler, name: str) -> onnx.ModelProto:
     """image uint8 [N, H, W, 3] -> result uint8 [N, H * scale, W * scale, 3]; N, H and W are free."""
     constants, nodes = [], []
 
@@ -59,7 +59,7 @@ def to_onnx(model: Upscaler) -> onnx.ModelProto:
 
     image = helper.make_tensor_value_info("image", TensorProto.UINT8, ["N", "H", "W", 3])
     result = helper.make_tensor_value_info("result", TensorProto.UINT8, ["N", "H_out", "W_out", 3])
-    graph = helper.make_graph(nodes, f"upscale_conservative_x{model.scale}", [image], [result], constants)
+    graph = helper.make_graph(nodes, name, [image], [result], constants)
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
     made.producer_name = "retouch training.upscale.export"
     onnx.checker.check_model(made, full_check=True)
@@ -69,16 +69,17 @@ def to_onnx(model: Upscaler) -> onnx.ModelProto:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=int, choices=(2, 4), required=True)
+    parser.add_argument("--method", choices=("conservative", "creative"), default="conservative")
     parser.add_argument("--runs", type=Path, default=Path("training/runs"))
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     options = parser.parse_args()
-    name = f"upscale_conservative_x{options.scale}"
+    name = f"upscale_{options.method}_x{options.scale}"
     model = Upscaler(options.scale)
     state = torch.load(options.runs / name / "checkpoint.pt")
     model.load_state_dict(state["average"])
     path = options.repository / name / "1" / "model.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(to_onnx(model), path)
+    onnx.save(to_onnx(model, name), path)
     print(f"{path}: step {state['step']}, {state['seconds']:.0f} s, {path.stat().st_size} bytes")
 
 
