@@ -51,7 +51,10 @@ async def triton(models: Sequence[str] = (), *, stood_in: Sequence[str] = ()) ->
 
 @contextlib.asynccontextmanager
 async def orchestrator(server: LocalTriton, **settings: object) -> AsyncGenerator[Orchestrator]:
-    """`python -m retouch_server` in front of `server`; `settings`: further fields of its Settings."""
+    """`python -m retouch_server` in front of `server`; `settings`: further fields of its Settings.
+
+    Results are not kept unless the settings say so: a benchmark makes the same edit again and again.
+    """
     state = server.settings.state_dir.parent
     port, metrics_port = _two_ports(server)
     values: dict[str, object] = {
@@ -60,6 +63,7 @@ async def orchestrator(server: LocalTriton, **settings: object) -> AsyncGenerato
         "metrics_port": metrics_port,
         "triton_urls": server.grpc_url,
         "mask_store": f"sqlite+aiosqlite:///{state / 'masks.sqlite'}",
+        "result_cache": "off",
         **settings,
     }
     environment = {f"RETOUCH_{name.upper()}": str(value) for name, value in values.items()}

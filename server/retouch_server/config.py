@@ -30,6 +30,15 @@ class Settings:
     """Of each image's mask, the newest so many versions are kept; 0: all. The current one always is."""
     mask_keep_s: float = 0.0
     """A version that was replaced longer ago than that is given up; 0: never."""
+    result_cache: str = "memory"
+    """Where results of models are kept, so that no window is computed twice: `memory` of this process; `redis://host:6379/0`
+    (or rediss://), for replicas to share, which needs the extra `redis`; `off`."""
+    result_cache_bytes: int = 256 * 1024 * 1024
+    """At most, in this process. Redis has its own `maxmemory`."""
+    result_cache_keep_s: float = 86_400.0
+    """How long Redis keeps a result."""
+    result_cache_timeout_s: float = 0.25
+    """How long to wait for Redis before a result is computed; after three failures in a row it is left alone for 5 s."""
     budget_px: int = 400_000_000
     """Pixels in flight at once; a larger image is admitted alone."""
     queue: int = 64
@@ -62,10 +71,13 @@ class Settings:
             raise ConfigError(f"{PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY go together; give both or none")
         if self.tls_client_ca and not self.tls_certificate:
             raise ConfigError(f"{PREFIX}TLS_CLIENT_CA needs {PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY")
-        for name in ("budget_px", "tiles_in_flight", "threads", "upload_idle_s", "drain_s"):
+        if self.result_cache not in ("memory", "off") and not self.result_cache.startswith(("redis://", "rediss://")):
+            raise ConfigError(f"{PREFIX}RESULT_CACHE: choose memory, off, or a URL as redis://host:6379/0")
+        positive = ("budget_px", "tiles_in_flight", "threads", "upload_idle_s", "drain_s")
+        for name in (*positive, "result_cache_keep_s", "result_cache_timeout_s"):
             if not getattr(self, name) > 0:  # not a number, too
                 raise ConfigError(f"{PREFIX}{name.upper()}={getattr(self, name)} must be greater than 0")
-        for name in ("port", "metrics_port", "queue", "client_budget_px", "mask_versions", "mask_keep_s"):
+        for name in ("port", "metrics_port", "queue", "client_budget_px", "mask_versions", "mask_keep_s", "result_cache_bytes"):
             value = getattr(self, name)
             most = 65_535 if name.endswith("port") else None
             if not value >= 0 or (most is not None and value > most):

@@ -16,6 +16,7 @@ BOUNDED_LABELS = {
     "version",
     "decision",
     "route",
+    "operation",
     "revision",
     "le",
     # of the Python collectors
@@ -32,6 +33,7 @@ def touched() -> Metrics:
     metrics.tiles.labels(stage="inpaint", model="inpaint_patch", outcome="run").inc()
     metrics.model_call_seconds.labels(model="inpaint_patch").observe(0.2)
     metrics.borders_widened.labels(stage="inpaint", model="inpaint_patch").inc()
+    metrics.cached_results.labels(model="inpaint_patch", outcome="hit").inc()
     metrics.seam_score.labels(stage="inpaint", model="inpaint_patch", version="1").observe(1.01)
     metrics.residual_text_score.labels(stage="text_removal", model="text_removal", version="1").observe(0.0)
     return metrics

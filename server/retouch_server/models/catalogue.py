@@ -30,6 +30,10 @@ class Catalogue:
         """All, by name."""
         return list(self._specs.values())
 
+    def spec(self, name: str) -> ModelSpec | None:
+        """What is served under `name`, ready or not; None: nothing."""
+        return self._specs.get(name)
+
     async def refresh(self) -> list[ModelSpec]:
         """Asks the backend now. Errors: ModelUnavailable."""
         try:

@@ -3,8 +3,9 @@
 import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -25,6 +26,19 @@ class RetryPolicy:
     def delay_s(self, attempt: int) -> float:
         """How long to wait after attempt number `attempt` (from 0) failed."""
         return random.uniform(0.5, 1.0) * min(self.most_s, self.first_s * 2**attempt)
+
+
+class Models(Protocol):
+    """What the pipeline calls models through."""
+
+    def infer(
+        self, call: Call, on_retry: Callable[[], None] = lambda: None
+    ) -> AbstractAsyncContextManager[Mapping[str, Array]]:
+        """Runs `call`; outputs are valid, and read-only, inside. `on_retry` is told of each further attempt.
+
+        Errors: ModelUnavailable, ModelFault.
+        """
+        ...
 
 
 class Dispatcher:

@@ -17,6 +17,7 @@ EDIT_OUTCOMES: Final = ("done", "refused", "failed", "cancelled")
 TILE_OUTCOMES: Final = ("run", "cached", "skipped", "retried", "failed")
 DECISIONS: Final = ("run", "skip")
 ROUTES: Final = ("skip", "text_removal", "inpaint", "text_removal_then_inpaint")
+CACHE_OPERATIONS: Final = ("get", "put")
 MASK_WRITE_OUTCOMES: Final = ("created", "unchanged", "conflict", "refused")
 
 _CALL_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -60,6 +61,13 @@ class Metrics:
         self.tiles = counter("tiles_total", "Windows by what became of them.", "stage", "model", "outcome")
         self.model_call_seconds = histogram(
             "model_call_seconds", "One call of a model, with its transport.", _CALL_SECONDS, "model"
+        )
+        self.cached_results = counter(
+            "cached_results_total", "Calls of deterministic models by whether their result was known.", "model", "outcome"
+        )
+        self.result_cache_bytes = gauge("result_cache_bytes", "Bytes of results held in this process.")
+        self.result_cache_failures = counter(
+            "result_cache_failures_total", "Reads and writes that the store of results failed at.", "operation"
         )
         self.triton_reachable = gauge("triton_reachable", "Whether Triton answers: 1 or 0.")
         self.shared_memory_slots = gauge("shared_memory_slots", "Shared memory slots there are.")
@@ -106,6 +114,8 @@ class Metrics:
             self.edit_seconds.labels(outcome=outcome)
         for outcome in MASK_WRITE_OUTCOMES:
             self.mask_writes.labels(outcome=outcome)
+        for operation in CACHE_OPERATIONS:
+            self.result_cache_failures.labels(operation=operation)
         for route in ROUTES:
             self.precheck_regions.labels(route=route)
         for stage in STAGES:

@@ -1,0 +1,46 @@
+"""Where results are kept: what a store promises, and the one in this process."""
+
+from typing import Protocol
+
+from retouch_server.cache.lru import Lru
+
+
+class ResultStore(Protocol):
+    """Keeps results by key for a while. It may forget any of them at any time, and never gives back another one."""
+
+    async def get(self, key: bytes) -> bytes | None:
+        """What was put under `key`; None where there is nothing. Errors: StoreFault."""
+        ...
+
+    async def put(self, key: bytes, value: bytes) -> None:
+        """Keeps `value`. Errors: StoreFault."""
+        ...
+
+    async def close(self) -> None:
+        """Gives everything back."""
+        ...
+
+
+class StoreFault(Exception):  # noqa: N818 - a word of the domain, as in errors.py
+    """The store does not answer, or not as it should. Never shown to a client: a result is then computed."""
+
+
+class MemoryStore:
+    """In this process, up to a budget of bytes; what was used longest ago goes first."""
+
+    def __init__(self, budget_bytes: int) -> None:
+        self._values: Lru[bytes, bytes] = Lru(budget_bytes)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self._values.nbytes
+
+    async def get(self, key: bytes) -> bytes | None:
+        return self._values.get(key)
+
+    async def put(self, key: bytes, value: bytes) -> None:
+        self._values.put(key, value, len(key) + len(value))
+
+    async def close(self) -> None:
+        """Nothing to give back."""
