@@ -1,8 +1,9 @@
 """Trains the creative upscaler from a conservative one: `python -m training.upscale.creative --scale 4 --minutes 60`.
 
 Perceptual loss (LPIPS on SqueezeNet), an adversarial one (hinge, a patch discriminator with spectral normalisation, as in
-Miyato et al., ICLR 2018), L1, and agreement: the shrunken result must be the input, so that texture is invented and content
-is not. Resumes from its last checkpoint by itself; the patches of step n depend on (seed, n) alone.
+Miyato et al., ICLR 2018), L1, agreement (the shrunken result must be the input, so that texture is invented and content is
+not), and evenness: no place within an input pixel may get more detail than another, which would show as a grid.
+Resumes from its last checkpoint by itself; the patches of step n depend on (seed, n) alone.
 """
 
 import argparse
@@ -25,7 +26,7 @@ from training.upscale.train import CHECKPOINT_SECONDS, charbonnier, rate, to_ten
 BATCH = 8
 HIGH_PATCH_PX = 128
 RATE_FACTOR = 0.3  # of the conservative upscaler's peak rate
-L1, PERCEPTUAL, ADVERSARIAL, AGREEMENT = 0.5, 1.0, 0.02, 4.0
+L1, PERCEPTUAL, ADVERSARIAL, AGREEMENT, EVENNESS = 0.5, 1.0, 0.02, 4.0, 0.1
 ADVERSARY_FROM = 0.15  # progress from which the discriminator has a say
 log = logging.getLogger("train")
 
@@ -69,6 +70,14 @@ class Run:
         self.step, self.seconds = state["step"], state["seconds"]
 
 
+def unevenness(made: Tensor, scale: int) -> Tensor:
+    """How differently the `scale`² pixels of one input pixel fare, in means and in detail: a grid, when it shows."""
+    detail = made - F.avg_pool2d(made, 5, stride=1, padding=2, count_include_pad=False)
+    phases = F.pixel_unshuffle(detail, scale).unflatten(1, (3, scale**2))
+    strength = phases.abs().mean((0, 1, 3, 4))
+    return ((strength - strength.mean()).abs() / strength.mean()).mean() + 50 * phases.mean((0, 1, 3, 4)).abs().mean()
+
+
 def take_step(run: Run, perceptual: Perceptual, low: Tensor, high: Tensor, progress: float) -> tuple[float, float]:
     """One update of both networks; the perceptual distance and the agreement error."""
     for group in run.optimiser.param_groups:
@@ -82,6 +91,7 @@ def take_step(run: Run, perceptual: Perceptual, low: Tensor, high: Tensor, progr
     shrunken = F.interpolate(made, size=low.shape[2:], mode="bicubic", antialias=True, align_corners=False)
     agreement = F.l1_loss(shrunken, low)
     loss = L1 * charbonnier(made, high) + PERCEPTUAL * distance + AGREEMENT * agreement
+    loss = loss + EVENNESS * unevenness(made.float(), run.model.scale)
     if progress > ADVERSARY_FROM:
         loss = loss - ADVERSARIAL * verdict.mean()
     run.optimiser.zero_grad()
