@@ -73,7 +73,11 @@ def run_until(
         if progress >= 1 or time.monotonic() - saved > CHECKPOINT_SECONDS:
             saved = time.monotonic()
             run.save(path)
-            means = {name: sum(each[name] for each in losses) / len(losses) for name in (losses[0] if losses else {})}
+            named = [
+                (name, [each[name] for each in losses if name in each])
+                for name in dict.fromkeys(n for each in losses for n in each)
+            ]
+            means = {name: sum(values) / len(values) for name, values in named}
             told = ", ".join(f"{name} {mean:.4f}" for name, mean in means.items())
             log.info("step %d, %.0f s, progress %.3f, %s", run.step, run.seconds, progress, told)
             losses.clear()

@@ -5,7 +5,6 @@ originals of 6000 px, whose proxies are 1 : 5.6.
 """
 
 import argparse
-import importlib.util
 import sys
 import time
 from collections.abc import Callable
@@ -16,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluate import Options, Table
-from training.precheck.regions import Item, item, ring, texture_item
+from training.precheck.regions import Item, ring, text_item, texture_item
+from training.text.detection import loaded
 from training.text.evaluate import photographs
 
 Judge = Callable[[NDArray[np.uint8], NDArray[np.bool_]], NDArray[np.float32]]
@@ -27,15 +27,11 @@ STRONG_GRADIENT = 60.0
 def served(repository: Path) -> Judge:
     """The model that ships, through the file that serves it."""
     folder = repository / "precheck" / "1"
-    loaded = {}
-    for name in ("crops", "scores"):
-        spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
-        if spec is None or spec.loader is None:
-            raise FileNotFoundError(folder)
-        loaded[name] = importlib.util.module_from_spec(spec)
-        sys.modules[name] = loaded[name]
-        spec.loader.exec_module(loaded[name])
-    model = loaded["scores"].Precheck(folder / "model.onnx")
+    sys.path.insert(0, str(folder))  # as Triton's stub does: the files of a model import each other
+    try:
+        model = loaded(folder / "scores.py").Precheck(folder / "model.onnx")
+    finally:
+        sys.path.remove(str(folder))
     return lambda image, region: model.scores(image, region[..., None].view(np.uint8))
 
 
@@ -73,12 +69,11 @@ def evaluate(options: Options) -> Table:
     share = 10 if options.quick else 1
     dev = photographs(options.data / "photos" / "dev")
     large = photographs(options.data / "photos" / "highres")
-    text = [item(dev, "dev", SEED, 2 * i) for i in range(TEXT_ITEMS // share)]
+    text = [text_item(dev, "dev", SEED, i) for i in range(TEXT_ITEMS // share)]
     rng = np.random.default_rng(SEED)
     texture = [texture_item(rng, dev, 2.0) for _ in range(TEXTURE_ITEMS // share)]
     texture_large = [texture_item(rng, large, 5.6) for _ in range(TEXTURE_ITEMS // 2 // share)]
-    truths = [np.array([bool(each.is_text) for each in text])]
-    truths += [np.array([bool(each.is_fine) for each in items]) for items in (texture, texture_large)]
+    truths = [np.array([each.answer for each in items]) for items in (text, texture, texture_large)]
     rows, reached = [], []
     judges = {"precheck": served(options.repository), "edge density, variance": heuristic}
     for name, judge in judges.items():

@@ -5,12 +5,12 @@ shown what the service shows it: crops.py of the model itself cuts them.
 """
 
 import argparse
-import importlib.util
 import logging
 import warnings
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import onnx
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from training.loop import Run, rate, run_until
 from training.precheck.network import PrecheckNet
 from training.precheck.regions import Item, text_item
+from training.text.detection import loaded
 from training.text.train import photographs
 
 PEAK_RATE = 2e-3
@@ -27,18 +28,10 @@ OPSET = 17
 log = logging.getLogger("train")
 
 
-def cropper(repository: Path) -> ModuleType:
-    """crops.py of the model, loaded from beside it."""
-    spec = importlib.util.spec_from_file_location("crops", repository / "precheck" / "1" / "crops.py")
-    if spec is None or spec.loader is None:
-        raise FileNotFoundError(f"no precheck in {repository}")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def loss_of(model: nn.Module, cut: ModuleType, shown: Item) -> Tensor:
-    crops, weights = cut.crops(shown.image, shown.region)
+    window = cut.bounds(shown.region)
+    region = shown.region[window].astype(np.uint8)
+    crops, weights = cut.crops(np.ascontiguousarray(shown.image[window]), np.dstack([region, cut.ring(region)]))
     logit = model(torch.from_numpy(crops), torch.from_numpy(weights))
     return binary_cross_entropy_with_logits(logit, torch.tensor([float(shown.answer)]))
 
@@ -74,7 +67,7 @@ def train(options: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     path = options.runs / "precheck" / "checkpoint.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    photos, cut = photographs(options.data, options.runs), cropper(options.repository)
+    photos, cut = photographs(options.data, options.runs), loaded(options.repository / "precheck" / "1" / "crops.py")
     model, average = PrecheckNet(), PrecheckNet()
     average.load_state_dict(model.state_dict())
     run = Run(model, average, torch.optim.Adam(model.parameters(), betas=(0.9, 0.99)))

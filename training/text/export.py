@@ -1,7 +1,7 @@
 """Writes a checkpoint's averaged weights as ONNX: `python -m training.text.export`.
 
-The graph takes and gives whole bytes: `image` [N, H, W, 3] and `mask` [N, H, W, 1] -> `result` [N, H, W, 3] and `strokes`
-[N, H, W, 1], uint8; H and W multiples of 16. The same weights give the same bytes.
+The graph takes and gives whole bytes: `image` [N, H, W, 3], `hint` [N, H, W, 2] and `mask` [N, H, W, 1] -> `result`
+[N, H, W, 3] and `strokes` [N, H, W, 1], uint8; H and W multiples of 16. The same weights give the same bytes.
 """
 
 import argparse
@@ -26,10 +26,10 @@ class Served(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, hint: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         levels = image.permute(0, 3, 1, 2).float()
         allowed = (mask.permute(0, 3, 1, 2).float() > 0).float()
-        logits, filled = self.model(levels / 255)
+        logits, filled = self.model(levels / 255, hint.permute(0, 3, 1, 2).float() / 255)
         found = (torch.sigmoid(logits) >= THRESHOLD).float() * allowed
         whole = torch.floor(torch.clamp(filled, 0, 1) * 255 + 0.5)
         # 0 and 1 times whole numbers under 256: exact in floats.
@@ -39,7 +39,7 @@ class Served(nn.Module):
 
 def to_onnx(model: TextRemover, path: Path) -> None:
     """Traced, so that only plain operators are in it; N, H and W are free."""
-    example = torch.zeros(1, 64, 64, 3, dtype=torch.uint8), torch.zeros(1, 64, 64, 1, dtype=torch.uint8)
+    example = tuple(torch.zeros(1, 64, 64, channels, dtype=torch.uint8) for channels in (3, 2, 1))
     free = {0: "N", 1: "H", 2: "W"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -47,9 +47,9 @@ def to_onnx(model: TextRemover, path: Path) -> None:
             Served(model).eval(),
             example,
             path,
-            input_names=["image", "mask"],
+            input_names=["image", "hint", "mask"],
             output_names=["result", "strokes"],
-            dynamic_axes=dict.fromkeys(("image", "mask", "result", "strokes"), free),
+            dynamic_axes=dict.fromkeys(("image", "hint", "mask", "result", "strokes"), free),
             opset_version=OPSET,
             dynamo=False,
         )

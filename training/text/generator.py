@@ -114,10 +114,11 @@ def _stacked(lines: list[F32]) -> F32:
 def _place(rng: np.random.Generator, canvas: F32, area: NDArray[np.bool_], layer: F32) -> None:
     """The layer somewhere on the canvas; what is larger than the canvas is seen in part."""
     at = [int(rng.integers(min(0, room), max(0, room) + 1)) for room in np.subtract(canvas.shape[:2], layer.shape[:2])]
-    _paste(canvas, area, layer, at[0], at[1])
+    paste(canvas, area, layer, at[0], at[1])
 
 
-def _paste(canvas: F32, area: NDArray[np.bool_], layer: F32, y: int, x: int) -> None:
+def paste(canvas: F32, area: NDArray[np.bool_], layer: F32, y: int, x: int) -> None:
+    """The layer over the canvas [H, W, 4], in place, its upper left corner at (y, x); its box joins the area [H, W]."""
     top, left = max(0, -y), max(0, -x)
     piece = layer[top : canvas.shape[0] - y, left : canvas.shape[1] - x]
     if not piece.size:
@@ -137,7 +138,7 @@ def _watermark(rng: np.random.Generator, split: str, canvas: F32, area: NDArray[
     shift = int(rng.integers(step_x)) if rng.random() < 0.5 else 0
     for row, y in enumerate(range(-int(rng.integers(step_y)), side_px, step_y)):
         for x in range(-step_x + row * shift % step_x, side_px, step_x):
-            _paste(canvas, area, mark, y, x)
+            paste(canvas, area, mark, y, x)
 
 
 def _with_plate(rng: np.random.Generator, clean: U8) -> U8:

@@ -19,6 +19,7 @@ FILL_CHANNELS = (32, 48, 64, 64)
 DILATIONS = (1, 2, 4, 1)
 PYRAMID_LEVELS = 6
 MULTIPLE_PX = 16
+CUES = 3
 
 
 class Residual(nn.Module):
@@ -84,6 +85,19 @@ def pull_push(image: Tensor, known: Tensor) -> Tensor:
     return fill
 
 
+def contrasts(image: Tensor, hint: Tensor) -> Tensor:
+    """How far each pixel is from what may lie behind the text, without a sign: [N, CUES, H, W], 0 to 4.
+
+    Behind it: the fill of the hinted lines, grown by 8 px and by 24 px (the detector marks lines shrunk); and the mean of the
+    surroundings, for letters that it does not see.
+    """
+    coarse = max_pool2d(hint.amax(1, keepdim=True), 4)
+    lines = [max_pool2d(coarse, 2 * reach + 1, 1, reach) for reach in (2, 6)]
+    behind = [pull_push(image, 1 - interpolate(line, scale_factor=4.0, mode="nearest")) for line in lines]
+    behind.append(interpolate(avg_pool2d(image, 16), scale_factor=16.0, mode="bilinear", align_corners=False))
+    return 4 * torch.cat([(image - each).abs().amax(1, keepdim=True) for each in behind], 1)
+
+
 class TextRemover(nn.Module):
     """image float [N, 3, H, W] and hint [N, 2, H, W] in [0, 1] -> (logits [N, 1, H, W], clean [N, 3, H, W]).
 
@@ -92,7 +106,7 @@ class TextRemover(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.strokes = UNet(12 + 8, STROKE_CHANNELS)
+        self.strokes = UNet(12 + 8 + 4 * CUES, STROKE_CHANNELS)
         self.stroke_head = nn.Conv2d(STROKE_CHANNELS[0], 4, 3, padding=1)
         self.fill = UNet(12 + 12 + 4 + STROKE_CHANNELS[0], FILL_CHANNELS)
         self.fill_head = nn.Conv2d(FILL_CHANNELS[0], 12 + 4, 3, padding=1)
@@ -112,18 +126,25 @@ class TextRemover(nn.Module):
         self.stroke_head.bias.fill_(-2.0)
         self.fill_head.weight.mul_(0.01)
 
-    def forward(self, image: Tensor, hint: Tensor, hole: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """`hole` [N, 1, H, W] in [0, 1] replaces the strokes found, early in training."""
-        halved = pixel_unshuffle(_centred(image), 2)
-        features = self.strokes(torch.cat([halved, pixel_unshuffle(hint, 2)], 1))
-        logits = pixel_shuffle(self.stroke_head(features), 2).float()
-        hole = torch.sigmoid(logits.detach()) if hole is None else hole
+    def find(self, image: Tensor, hint: Tensor) -> tuple[Tensor, Tensor]:
+        """The logits, and the features they come from, [N, 32, H / 2, W / 2]."""
+        seen = [pixel_unshuffle(part, 2) for part in (_centred(image), hint, contrasts(image, hint))]
+        features = self.strokes(torch.cat(seen, 1))
+        return pixel_shuffle(self.stroke_head(features), 2).float(), features
+
+    def fill_in(self, image: Tensor, logits: Tensor, features: Tensor) -> Tensor:
+        """What stood under the strokes, [N, 3, H, W]."""
+        hole = torch.sigmoid(logits)
         # Grown by a pixel: the colours beside a stroke are mixed with it.
         base = pull_push(image, 1 - max_pool2d(hole, 3, 1, 1))
-        known = torch.cat([halved, pixel_unshuffle(_centred(base), 2), pixel_unshuffle(hole, 2), features], 1)
-        correction = self.fill_head(self.fill(known)).float()
+        known = [pixel_unshuffle(part, 2) for part in (_centred(image), _centred(base), hole)]
+        correction = self.fill_head(self.fill(torch.cat([*known, features], 1))).float()
         offset, gain = pixel_shuffle(correction[:, :12], 2), pixel_shuffle(correction[:, 12:], 2)
-        return logits, base + gain * (image - base) + offset
+        return base + gain * (image - base) + offset
+
+    def forward(self, image: Tensor, hint: Tensor) -> tuple[Tensor, Tensor]:
+        logits, features = self.find(image, hint)
+        return logits, self.fill_in(image, logits, features)
 
 
 def macs_per_pixel() -> int:

@@ -1,12 +1,14 @@
 """Trains text_removal: `python -m training.text.train --minutes 70`.
 
-Strokes: binary cross-entropy and Dice (Milletari et al., 3DV 2016). Fill: L1 where strokes are or were found. Sample n is
+First the strokes: binary cross-entropy and Dice (Milletari et al., 3DV 2016). Then the fill: L1 where strokes are or were
+found. Sample n is
 drawn from (seed, n) alone and resuming is by itself, as in training/upscale/train.py.
 """
 
 import argparse
 import csv
 import logging
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +25,10 @@ from training.text.detection import detector, hint
 from training.text.generator import sample
 from training.text.network import TextRemover
 
-PEAK_RATE = 1.2e-3
+PEAK_RATE = 1.5e-3
 BATCH, PATCH_PX = 4, 192
-TOLD = 0.15
-"""Fraction of the run in which the fill is told the true strokes."""
-FILL_WEIGHT = 4.0
+STROKES_UNTIL = 0.65
+"""Fraction of the run that goes to the strokes; in the rest they stay, and the fill is trained on what they find."""
 log = logging.getLogger("train")
 
 
@@ -58,18 +59,31 @@ class Samples(Dataset):
         return tuple(torch.from_numpy(np.ascontiguousarray(part.transpose(2, 0, 1)).astype(np.uint8)) for part in pictures)
 
 
+def twice(batches: Iterable[list[Tensor]]) -> Iterator[list[Tensor]]:
+    """Each batch, and the batch mirrored and with its colours exchanged: drawing takes longer than a step."""
+    for batch in batches:
+        yield batch
+        mirrored = [part.flip(3) for part in batch]
+        yield [part.roll(1, 1) if part.shape[1] == 3 else part for part in mirrored]
+
+
 def losses(model: TextRemover, batch: list[Tensor], progress: float) -> dict[str, Tensor]:
-    composited, clean, strokes, hints = batch[0].float() / 255, batch[1].float() / 255, batch[2].float(), batch[3].float() / 255
-    told = max_pool2d(strokes, 3, 1, 1) if progress < TOLD else None
-    with torch.autocast("cpu", torch.bfloat16, enabled=progress < 0.9):
-        logits, filled = model(composited.contiguous(memory_format=torch.channels_last), hints, told)
+    """The losses of the part of the network that is being trained at this progress."""
+    composited, clean, strokes, hints = (part.float() for part in batch)
+    image, hints = (composited / 255).contiguous(memory_format=torch.channels_last), hints / 255
+    is_fill = progress >= STROKES_UNTIL
+    with torch.autocast("cpu", torch.bfloat16):
+        with torch.set_grad_enabled(not is_fill):
+            logits, features = model.find(image, hints)
+        filled = model.fill_in(image, logits, features) if is_fill else None
     found = torch.sigmoid(logits)
+    if filled is not None:
+        where = max_pool2d(torch.maximum(strokes, (found > 0.4).float()), 5, 1, 2)
+        return {"fill": ((filled - clean / 255).abs() * where).sum() / (3 * where.sum() + 1)}
     overlap = 2 * (found * strokes).sum() + 1
-    where = max_pool2d(torch.maximum(strokes, (found.detach() > 0.4).float()), 5, 1, 2)
     return {
         "cross_entropy": binary_cross_entropy_with_logits(logits, strokes),
         "dice": 1 - overlap / (found.sum() + strokes.sum() + 1),
-        "fill": ((filled - clean).abs() * where).sum() / (3 * where.sum() + 1),
     }
 
 
@@ -86,13 +100,13 @@ def train(options: argparse.Namespace) -> None:
     if options.resume and path.exists():
         run.load(path)
         log.info("resumed at step %d, %.0f s", run.step, run.seconds)
-    samples = Samples(photos, options.repository, options.seed, run.step * BATCH, 10**9)
-    batches = iter(DataLoader(samples, BATCH, num_workers=options.workers, prefetch_factor=4 if options.workers else None))
+    samples = Samples(photos, options.repository, options.seed, run.step // 2 * BATCH, 10**9)
+    batches = twice(DataLoader(samples, BATCH, num_workers=options.workers, prefetch_factor=4 if options.workers else None))
 
     def step(progress: float) -> dict[str, float]:
         parts = losses(model, next(batches), progress)
-        total = parts["cross_entropy"] + parts["dice"] + FILL_WEIGHT * parts["fill"]
-        run.update(total, rate(progress, PEAK_RATE))
+        first, last = (0.0, STROKES_UNTIL) if progress < STROKES_UNTIL else (STROKES_UNTIL, 1.0)
+        run.update(sum(parts.values(), torch.tensor(0.0)), rate((progress - first) / (last - first), PEAK_RATE))
         return {name: part.item() for name, part in parts.items()}
 
     run_until(run, path, log, step, steps=options.steps, minutes=options.minutes)
@@ -105,7 +119,7 @@ def main() -> None:
     length.add_argument("--minutes", type=float, help="length of the run by the clock; the rate follows the clock too")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--workers", type=int, default=1, help="processes that draw samples")
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw samples")
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
