@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from retouch_server.geometry import Rect, Span, ceil_div
 from retouch_server.pipeline.regions import RegionMap
+from retouch_server.tiling import TileGrid
 
 DEEP = 0.25
 """Share of a window. A hole with a pixel farther than this from all that is known is deep: the windows that share it see too
@@ -51,10 +52,10 @@ def cells_of(span: Span, cell_px: int) -> NDArray[np.intp]:
     return np.arange(span.start, span.stop) // cell_px
 
 
-def find_coarse(regions: RegionMap, labels: Collection[int], size: tuple[int, int], window_px: int) -> Coarse | None:
-    """The deep holes among the regions `labels` of an image of `size` (height, width); None when there are none.
+def find_coarse(regions: RegionMap, labels: Collection[int], grid: TileGrid) -> Coarse | None:
+    """The deep holes among the regions `labels` of the image that `grid` tiles; None when there are none.
 
-    None, too, where the mask leaves nothing to fill from.
+    A hole that lies within every window with a share in it is not deep. None, too, where the mask leaves nothing to fill from.
     """
     masked = np.isin(regions.labels, sorted(labels))
     covered = masked & (regions.coverage >= COVERED)
@@ -62,27 +63,44 @@ def find_coarse(regions: RegionMap, labels: Collection[int], size: tuple[int, in
         return None
     depth_px = np.asarray(cv2.distanceTransform(covered.astype(np.uint8), cv2.DIST_L2, 5), np.float32) * regions.cell_px
     parts = np.asarray(cv2.connectedComponents(masked.astype(np.uint8), connectivity=8)[1], np.int32)
-    deep = [int(part) for part in np.unique(parts[depth_px > DEEP * window_px])]
-    if not deep:
-        return None
+    found: list[tuple[NDArray[np.bool_], Rect]] = []
     margin_cells = ceil_div(MARGIN_PX, regions.cell_px)
     kernel = np.ones((2 * margin_cells + 1,) * 2, np.uint8)
-    holes = np.zeros(parts.shape, np.int32)
-    crops: list[Rect] = []
-    for number, part in enumerate(deep, start=1):
+    for part in np.unique(parts[depth_px > DEEP * grid.window]):
         grown = cv2.dilate((parts == part).astype(np.uint8), kernel) > 0
+        bounds = _bounds(grown, regions.cell_px, grid)
+        if not _is_seen_whole(bounds, grid):
+            found.append((grown, bounds))
+    if not found:
+        return None
+    holes = np.zeros(parts.shape, np.int32)
+    for number, (grown, _) in enumerate(found, start=1):
         holes[grown & (holes == 0)] = number
-        crops.append(_crop(grown, regions.cell_px, size, window_px))
     everything = cv2.dilate((regions.labels > 0).astype(np.uint8), kernel) > 0
-    return Coarse(regions.cell_px, holes, everything, tuple(crops))
+    return Coarse(regions.cell_px, holes, everything, tuple(_crop(bounds, grid) for _, bounds in found))
 
 
-def _crop(hole: NDArray[np.bool_], cell_px: int, size: tuple[int, int], window_px: int) -> Rect:
-    """The hole's bounds in image px, grown on each side by their longer side, as far as there is an image."""
+def _bounds(hole: NDArray[np.bool_], cell_px: int, grid: TileGrid) -> Rect:
+    """The bounding box of a hole's cells, in image px."""
     spans: list[Span] = []
-    for axis, length in ((1, size[0]), (0, size[1])):
+    for axis, length in ((1, grid.height), (0, grid.width)):
         taken = np.flatnonzero(hole.any(axis=axis))
         spans.append(Span(int(taken[0]) * cell_px, int(taken[-1] + 1) * cell_px).clip(Span(0, length)))
-    reach_px = max(spans[0].length, spans[1].length, round(LEAST_REACH * window_px))
-    rows, columns = (span.grow(reach_px).clip(Span(0, length)) for span, length in zip(spans, size, strict=True))
-    return Rect.from_spans(rows, columns)
+    return Rect.from_spans(*spans)
+
+
+def _is_seen_whole(bounds: Rect, grid: TileGrid) -> bool:
+    """Whether every window with a share in the hole shows all of it."""
+    return all(
+        along.window.start <= span.start and span.stop <= along.window.stop
+        for span, tiles in ((bounds.rows, grid.rows), (bounds.columns, grid.columns))
+        for along in tiles
+        if along.extent.start < span.stop and span.start < along.extent.stop
+    )
+
+
+def _crop(bounds: Rect, grid: TileGrid) -> Rect:
+    """The hole's bounds grown on each side by their longer side, as far as there is an image."""
+    reach_px = max(bounds.height, bounds.width, round(LEAST_REACH * grid.window))
+    rows, columns = bounds.rows.grow(reach_px), bounds.columns.grow(reach_px)
+    return Rect.from_spans(rows.clip(Span(0, grid.height)), columns.clip(Span(0, grid.width)))

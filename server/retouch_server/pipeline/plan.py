@@ -139,7 +139,7 @@ def _inpaint(
     stage = _masked(StageName.INPAINT, spec, request, mask, reason)
     if not spec.takes_guide or findings.regions is None or not findings.judged:
         return stage
-    coarse = find_coarse(findings.regions, labels, (request.height, request.width), spec.window_px)
+    coarse = find_coarse(findings.regions, labels, stage.grid)
     if coarse is None:
         return stage
     number = len(coarse.crops)

@@ -22,24 +22,27 @@ NEARNESS = 0.1
 class KnownRows:
     """The rows of a row of windows, over the full width: pixels (h, width, 3) uint8, and where they are known (h, width)."""
 
+    rows: Span
+
     pixels: Pixels
     known: NDArray[np.bool_]
 
-    def reference(self, columns: Span, guide: Pixels) -> Pixels:
-        """(h, columns.length, 4) uint8: a stretch of these rows as wide as the window over `columns`, RGB and validity.
+    def reference(self, window: Rect, guide: Pixels) -> Pixels:
+        """(h, window.width, 4) uint8: a stretch of these rows as wide as the window, RGB and validity.
 
         guide: of the window, (h, w, 4). Valid (255) are known pixels that the window does not see itself; RGB is 0 elsewhere.
         The stretch is the one whose colours cover those of the guide best, the nearer one where two do it as well.
         """
         beyond = self.known.copy()
-        beyond[:, columns.slice] = False
-        starts = np.arange(0, self.known.shape[1] - columns.length + 1, STEP_PX, dtype=np.intp)
-        offered = _histograms(self.pixels, beyond, starts, columns.length)
+        if window.rows == self.rows:
+            beyond[:, window.columns.slice] = False
+        starts = np.arange(0, self.known.shape[1] - window.width + 1, STEP_PX, dtype=np.intp)
+        offered = _histograms(self.pixels, beyond, starts, window.width)
         wanted = _histogram(guide[::SAMPLE_PX, ::SAMPLE_PX, :3], guide[::SAMPLE_PX, ::SAMPLE_PX, 3] > 0)
         likeness = np.minimum(offered, wanted).sum(axis=1) / max(float(wanted.sum()), 1.0)
-        cost = NEARNESS * np.abs(starts - columns.start) / self.known.shape[1]
+        cost = NEARNESS * np.abs(starts - window.x) / self.known.shape[1]
         start = int(starts[np.argmax(likeness - cost)])
-        stretch = slice(start, start + columns.length)
+        stretch = slice(start, start + window.width)
         valid = np.where(beyond[:, stretch], np.uint8(255), np.uint8(0))
         return np.dstack([np.where(valid[:, :, None] > 0, self.pixels[:, stretch], np.uint8(0)), valid])
 
@@ -56,7 +59,7 @@ class Surroundings:
         hole = self._mask.window(Rect(rows.start, 0, pixels.shape[0], pixels.shape[1])) > 0
         rgb = pixels[:, :, :3] if pixels.shape[2] > 1 else np.broadcast_to(pixels, (*pixels.shape[:2], 3))
         if self._last is None or np.count_nonzero(~hole) >= LEAST_KNOWN * hole.size:
-            self._last = KnownRows(rgb, ~hole)
+            self._last = KnownRows(rows, rgb, ~hole)
         return self._last
 
 

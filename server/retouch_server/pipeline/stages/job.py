@@ -59,7 +59,7 @@ class Fill:
             return inputs
         told: dict[str, Array] = {"guide": guide, "guide_px": np.array([self.guide.px(window)], np.int32)}
         if known is not None and "reference" in inputs:
-            told["reference"] = known.reference(window.columns, guide)
+            told["reference"] = known.reference(window, guide)
         padded = {name: _pad(values, self.spec.multiple_px) if values.ndim == 3 else values for name, values in told.items()}
         return {name: padded.get(name, values) for name, values in inputs.items()}
 
