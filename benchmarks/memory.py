@@ -5,6 +5,7 @@ Of the orchestrator's process alone (VmHWM, without Triton), each edit in a fres
 peak_mib: most of the image lies outside the mask; growth: that over the peak for a quarter of the rows.
 edit_peak_mib: text removal, inpainting and ×2, with 5 % of the image masked; edit_growth: twice the rows over that.
 passthrough_*: nothing to edit, --passthrough px a side; completed is 1 when every pixel came back.
+client_peak_mib: of `retouch edit`, from a TIFF of size × size/4 px to a TIFF; client_growth: that over a quarter of the rows.
 
 What an orchestrator holds does not depend on what a model makes of pixels, nor for how long. So the three stages of the edit
 call stand-ins, through the real Triton and with the configurations of the product's models; `--models shipped` has the real
@@ -12,12 +13,14 @@ ones, which takes half an hour for 16384 × 16384 px.
 """
 
 import argparse
+import asyncio
 import time
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from benchmarks.files import peak_of_file_edit
 from benchmarks.photograph import Pixels
 from benchmarks.report import Bound, Report, rounded
 from benchmarks.service import orchestrator, triton
@@ -31,6 +34,7 @@ BOUNDS = {
     "edit_peak_mib": Bound(most=800),
     "edit_growth": Bound(most=1.2),
     "passthrough_completed": Bound(least=1),
+    "client_growth": Bound(most=1.2),
 }
 MIB = 2**20
 
@@ -74,6 +78,7 @@ async def measure(options: argparse.Namespace) -> Report:
     async with triton(["inpaint_classical"]) as server:
         quarter, whole = [await _run(server, size, sparse_mask(size), SPARSE) for size in (small, square)]
         passed = await _run(server, vast, None, EditOptions())
+        short_file, file = await _of_client(server, Size(side // 4, side // 4)), await _of_client(server, Size(side, side // 4))
     real, stood_in = ((*BESIDE, *STAGES), ()) if options.models == "shipped" else (BESIDE, STAGES)
     async with triton(real, stood_in=stood_in) as server:
         edit, tall_edit = [await _run(server, size, spread_mask(size), EDIT) for size in (square, tall)]
@@ -84,6 +89,8 @@ async def measure(options: argparse.Namespace) -> Report:
         "edit_growth": tall_edit.peak_mib / edit.peak_mib,
         "passthrough_completed": float(passed.is_complete),
         "passthrough_peak_mib": passed.peak_mib,
+        "client_peak_mib": file,
+        "client_growth": file / short_file,
         "idle_mib": quarter.idle_mib,
         "peak_of_a_quarter_mib": quarter.peak_mib,
         "edit_peak_of_twice_the_rows_mib": tall_edit.peak_mib,
@@ -109,6 +116,12 @@ async def _run(server: LocalTriton, size: Size, mask: Pixels | None, options: Ed
         seconds = time.perf_counter() - began
         is_complete = received_px == size.height * size.width * options.scale**2
         return Run(idle_bytes / MIB, running.peak_bytes / MIB, seconds, is_complete)
+
+
+async def _of_client(server: LocalTriton, size: Size) -> float:
+    """MiB at the peak of a client that has an image of `size` passed from file to file."""
+    async with orchestrator(server) as running:
+        return await asyncio.to_thread(peak_of_file_edit, running.target, size) / MIB
 
 
 def sparse_mask(size: Size) -> Pixels:

@@ -29,10 +29,15 @@ class Orchestrator:
 
     @property
     def peak_bytes(self) -> int:
-        """The most memory that it held at once since it was started (VmHWM)."""
-        lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
-        fields = dict(line.split(":", 1) for line in lines)
-        return int(fields["VmHWM"].split()[0]) * 1024
+        """The most memory that it held at once since it was started."""
+        return peak_bytes(self.pid)
+
+
+def peak_bytes(pid: int) -> int:
+    """The most resident memory that a process had so far (VmHWM); 0 for one that has ended."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    fields = dict(line.split(":", 1) for line in lines)
+    return int(fields["VmHWM"].split()[0]) * 1024 if "VmHWM" in fields else 0
 
 
 @contextlib.asynccontextmanager
