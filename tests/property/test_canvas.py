@@ -147,7 +147,7 @@ def test_sides_that_agree_are_joined_where_both_are_sure(pair: tuple[Pixels, Pix
     if 2 * margin < n:  # beyond the zone that decides, anything may stand
         lines[:margin], lines[n - margin :] = other.swapaxes(0, axis)[:margin], other.swapaxes(0, axis)[n - margin :]
     out = np.empty_like(first)
-    assert not join(first, second, axis, margin, out)
+    assert not join(first, second, axis, margin, out).is_widened
     before, behind = slice(0, margin), slice(n - margin, n)
     assert np.array_equal(out.swapaxes(0, axis)[before], first.swapaxes(0, axis)[before])
     assert np.array_equal(out.swapaxes(0, axis)[behind], second.swapaxes(0, axis)[behind])
@@ -169,9 +169,9 @@ def test_sides_that_disagree_anywhere_along_a_border_are_joined_over_all_that_bo
     second.swapaxes(0, 1 - axis)[start : start + CELL_PX] += 20
     assert disagreement(first, second, axis) > TOLERANCE
     out = np.empty_like(first)
-    assert join(first, second, axis, margin, out)
+    assert join(first, second, axis, margin, out).is_widened
     assert np.array_equal(out, blend(first, second, axis))
-    assert not join(first, second, axis, 0, out)  # nothing to grow into
+    assert not join(first, second, axis, 0, out).is_widened  # nothing to grow into
 
 
 @given(st.integers(0, 40), st.sampled_from([0, 1]), st.integers(1, 400))

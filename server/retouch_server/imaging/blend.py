@@ -1,5 +1,7 @@
 """How two neighbouring tiles become one over the zone that both cover, and how a fill meets its surroundings."""
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -7,21 +9,42 @@ from numpy.typing import NDArray
 from retouch_server.imaging.pyramid import weighted
 from retouch_server.imaging.rows import Pixels
 from retouch_server.tiling import ramps
+from retouch_server.tiling.ramps import TRANSITION
 
 TOLERANCE = 1.0
 """Levels by which the means of two sides may differ: rounding makes less."""
 CELL_PX = 64
 """Length along a border over which sides are compared: enough pixels for noise to average out."""
+BESIDE_PX = TRANSITION
+"""How far from a border nothing but tone changes sides any more."""
 PIECE_PX = 2048
 """Length along a border that is blended at once: it bounds the memory, and fits a cache."""
 
 
-def join(first: Pixels, second: Pixels, axis: int, margin: int, out: Pixels) -> bool:
+@dataclass(frozen=True, slots=True)
+class Joint:
+    """What became of a border. steps, own: as `steps` gives them, of the result, and the mean of its two sides.
+
+    is_widened: whether the sides disagreed.
+    """
+
+    steps: NDArray[np.float64]
+    own: NDArray[np.float64]
+    is_widened: bool
+
+
+def join(first: Pixels, second: Pixels, axis: int, margin: int, out: Pixels) -> Joint:
     """Makes one of two sides of a border, into `out`, which may be `first`; all (h, w, channels), along `axis` as in `blend`.
 
-    Blends over what lies at least `margin` px inside, and takes `first` before and `second` behind it; where the two
-    disagree there, blends over all that both cover. Whether that was so is the answer.
+    The border is in the middle. Blends over what lies at least `margin` px inside, and takes `first` before and `second`
+    behind it; where the two disagree there, blends over all that both cover.
     """
+    own = (steps(first, axis) + steps(second, axis)) / 2
+    is_widened = _join(first, second, axis, margin, out)
+    return Joint(steps(out, axis), own, is_widened)
+
+
+def _join(first: Pixels, second: Pixels, axis: int, margin: int, out: Pixels) -> bool:
     n = first.shape[axis]
     inner = _along(axis, margin, n - margin)
     seen = _along(axis, *((margin, n - margin) if 2 * margin < n else (n // 2 - 1, n // 2 + 1)))
@@ -35,6 +58,24 @@ def join(first: Pixels, second: Pixels, axis: int, margin: int, out: Pixels) -> 
     behind = _along(axis, n - margin, n)
     out[inner], out[behind] = mixed, second[behind]
     return False
+
+
+def steps(pixels: Pixels, axis: int) -> NDArray[np.float64]:
+    """From line to line, (2, length), levels, mean of the channels' magnitudes: across the middle of a zone, and beside it.
+
+    Beside is BESIDE_PX away, less in a zone that ends before, on either side; their mean.
+    """
+    n = pixels.shape[axis]
+    away = min(BESIDE_PX, n // 2 - 1)
+    if away < 0:
+        return np.zeros((2, pixels.shape[1 - axis]))
+    across, before, behind = (_step(pixels, axis, n // 2 + at) for at in (0, -away, away))
+    return np.stack([across, (before + behind) / 2])
+
+
+def _step(pixels: Pixels, axis: int, line: int) -> NDArray[np.float64]:
+    lines = pixels[_along(axis, line - 1, line + 1)].astype(np.int16)
+    return np.asarray(np.abs(np.diff(lines, axis=axis)).mean(axis=(axis, 2)), np.float64)
 
 
 def disagreement(first: Pixels, second: Pixels, axis: int) -> float:

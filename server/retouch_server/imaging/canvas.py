@@ -20,7 +20,7 @@ from threading import Lock
 import numpy as np
 
 from retouch_server.geometry import Span
-from retouch_server.imaging.blend import join
+from retouch_server.imaging.blend import Joint, join
 from retouch_server.imaging.rows import Band, Pixels
 from retouch_server.tiling import Tile, TileGrid, TileRow
 
@@ -46,8 +46,8 @@ class Strip:
         self._first = row.tiles[0].index
         self._coming = frozenset(coming)
         self.runs = [tile.index in self._coming for tile in row.tiles]
-        self.widened = 0
-        """Borders between tiles of this strip that were blended over their whole extent."""
+        self.joints: dict[int, Joint] = {}
+        """Number of each border between two tiles that ran → what became of it."""
         self._scale = scale
         self._sides: dict[int, Pixels] = {}  # number of a border → the side of it that came first
         self._lock = Lock()
@@ -102,9 +102,9 @@ class Strip:
             other = out.copy()
         first, second = (side, other) if is_left else (other, side)
         margin = (self._columns[border].reach.start - zone.start) * self._scale
-        if join(first, second, axis=1, margin=margin, out=out):
-            with self._lock:
-                self.widened += 1
+        joint = join(first, second, axis=1, margin=margin, out=out)
+        if neighbour in self._coming:
+            self.joints[border] = joint
 
     def _columns_of(self, span: Span) -> Pixels:
         return self.pixels[:, span.scaled(self._scale).slice]
@@ -117,8 +117,8 @@ class Canvas:
     """Joins complete strips, top to bottom, and gives up rows as soon as they are final."""
 
     def __init__(self, scale: int) -> None:
-        self.widened = 0
-        """Borders between strips that were blended over their whole extent."""
+        self.joint: Joint | None = None
+        """What became of the border above the strip that came last; None where there was none."""
         self._scale = scale
         self._kept: Band | None = None  # the last rows of the strip above, which the next one covers too
         self._kept_skipped: list[slice] = []
@@ -126,16 +126,16 @@ class Canvas:
     def add(self, strip: Strip, next_start: int | None) -> list[Band]:
         """Takes the next complete strip and returns the bands that are final now, on the output's grid.
 
-        next_start: where the extent of the strip below begins, in input rows; None when this is the last. Where there is a
-        strip above, the first band has the border between the two in its middle.
+        next_start: where the extent of the strip below begins, in input rows; None when this is the last.
         """
         start = strip.row.extent.start * self._scale
         pixels = strip.pixels
         bands: list[Band] = []
+        self.joint = None
         if self._kept is not None:
             shared = self._kept.pixels.shape[0]
             if shared:
-                self._join(self._kept.pixels, strip)
+                self.joint = self._join(self._kept.pixels, strip)
                 bands.append(self._kept)
             pixels, start = pixels[shared:], start + shared
         if next_start is None:
@@ -149,7 +149,7 @@ class Canvas:
             bands.append(Band(start, pixels))
         return bands
 
-    def _join(self, above: Pixels, strip: Strip) -> None:
+    def _join(self, above: Pixels, strip: Strip) -> Joint:
         """Joins the rows kept from the strip above with the first ones of `strip`, in place."""
         below = strip.pixels[: above.shape[0]]
         margin = (strip.row.reach.start - strip.row.extent.start) * self._scale
@@ -160,4 +160,4 @@ class Canvas:
             below[:margin, columns] = above[:margin, columns]
         for columns in self._kept_skipped:
             above[above.shape[0] - margin :, columns] = below[below.shape[0] - margin :, columns]
-        self.widened += join(above, below, axis=0, margin=margin, out=above)
+        return join(above, below, axis=0, margin=margin, out=above)

@@ -3,37 +3,32 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from retouch_server.imaging.rows import Pixels
+from retouch_server.imaging.blend import Joint
 
 FLOOR = 0.5
 """Mean gradient, in levels, below which a border counts as flat: rounding alone makes differences of that size."""
 
 
 class SeamMeter:
-    """Gradient across tile borders over the gradient just beside them; 1.0 = no trace of the border."""
+    """Gradient across tile borders over the gradient beside them; 1.0 = no trace.
+
+    Each is taken over what the two tiles have there themselves, which both know, since they overlap: or else a fence along a
+    border would count as a seam, and a horizon beside it would hide one.
+    """
 
     def __init__(self) -> None:
-        self._across = 0.0
-        self._beside = 0.0
+        self._steps = np.zeros(2)
+        self._own = np.zeros(2)
         self._samples = 0
 
-    def add(self, around: Pixels, axis: int, weight: NDArray[np.bool_] | None = None) -> None:
-        """Measures along one border.
-
-        around: scale + 1 lines of pixels before the border and as many after it: (n, 2 · scale + 2, channels) for axis 1,
-        (2 · scale + 2, n, channels) for axis 0. Beside means one input pixel away: what an upscaler makes within an input
-        pixel and between two differs by nature. weight: (n,), which pixels along the border count; all when None.
-        """
-        lines = around.swapaxes(0, 1) if axis == 0 else around
+    def add(self, joint: Joint, weight: NDArray[np.bool_] | None = None, inside: slice = slice(None)) -> None:
+        """Measures along one border. inside: which part of it; weight: which pixels of that count, all when None."""
+        steps, own = joint.steps[:, inside], joint.own[:, inside]
         if weight is not None:
-            lines = lines[weight]
-        if lines.size == 0:
-            return
-        steps = np.abs(np.diff(lines.astype(np.int16), axis=1)).mean(axis=2)
-        before, across, after = steps[:, 0], steps[:, steps.shape[1] // 2], steps[:, -1]
-        self._across += float(across.sum())
-        self._beside += float(before.sum() + after.sum()) / 2
-        self._samples += steps.shape[0]
+            steps, own = steps[:, weight], own[:, weight]
+        self._steps += steps.sum(axis=1)
+        self._own += own.sum(axis=1)
+        self._samples += steps.shape[1]
 
     @property
     def score(self) -> float:
@@ -41,4 +36,5 @@ class SeamMeter:
         if not self._samples:
             return 0.0
         floor = FLOOR * self._samples
-        return (self._across + floor) / (self._beside + floor)
+        across, beside = (self._steps + floor) / (self._own + floor)
+        return float(across / beside)

@@ -244,37 +244,23 @@ class TiledStage:
 
     def _join(self, work: _Work, next_start: int | None) -> list[Band]:
         """Blends the strip with the one above, and looks at the borders between tiles that ran."""
-        strip, runs = work.strip, work.strip.runs
-        core = strip.row.core.shifted(-strip.row.extent.start).scaled(self._plan.spec.scale).slice
-        columns = self._plan.grid.columns
-        for left in range(len(columns) - 1):
-            if runs[left] or runs[left + 1]:
-                border = Span(columns[left].core.stop, columns[left].core.stop)
-                around = self._around(border.scaled(self._plan.spec.scale), strip.pixels.shape[1])
-                if around is not None:
-                    weight = self._weight(Rect.from_spans(strip.row.core, border.grow(2)), axis=1)
-                    self.report.seam.add(strip.pixels[core, around], axis=1, weight=weight)
-        widened = self._canvas.widened
+        strip, grid, scale = work.strip, self._plan.grid, self._plan.spec.scale
+        core = strip.row.core.shifted(-strip.row.extent.start).scaled(scale).slice
+        for number, joint in strip.joints.items():
+            border = Span(grid.columns[number].core.start, grid.columns[number].core.start)
+            weight = self._weight(Rect.from_spans(strip.row.core, border.grow(2).clip(Span(0, grid.width))), axis=1)
+            self.report.seam.add(joint, weight, core)
         bands = self._canvas.add(strip, next_start)
-        widened = strip.widened + self._canvas.widened - widened
+        joints = [*strip.joints.values()]
+        if self._canvas.joint is not None and any(strip.runs):
+            border = Span(strip.row.core.start, strip.row.core.start)
+            weight = self._weight(Rect.from_spans(border.grow(2).clip(Span(0, grid.height)), Span(0, grid.width)), axis=0)
+            self.report.seam.add(self._canvas.joint, weight)
+            joints.append(self._canvas.joint)
+        widened = sum(joint.is_widened for joint in joints)
         self.report.borders_widened += widened
         self._context.metrics.borders_widened.labels(stage=self._plan.name.value, model=self._plan.spec.name).inc(widened)
-        if any(runs) and strip.row.core.start > 0:
-            self._measure_top(work, bands[0])
         return bands
-
-    def _measure_top(self, work: _Work, blended: Band) -> None:
-        """The border between this strip and the one above lies in the middle of the rows just blended."""
-        border = Span(work.strip.row.core.start, work.strip.row.core.start)
-        around = self._around(border.scaled(self._plan.spec.scale).shifted(-blended.y), blended.pixels.shape[0])
-        if around is not None:
-            weight = self._weight(Rect.from_spans(border.grow(2), Span(0, self._plan.grid.width)), axis=0)
-            self.report.seam.add(blended.pixels[around], axis=0, weight=weight)
-
-    def _around(self, border: Span, length: int) -> slice | None:
-        """The lines that the seam meter looks at, in output pixels; None where they are not all there."""
-        lines = border.grow(self._plan.spec.scale + 1)
-        return lines.slice if lines.start >= 0 and lines.stop <= length else None
 
     def _weight(self, rect: Rect, axis: int) -> NDArray[np.bool_] | None:
         """Which pixels along a border count: those that the mask touches; all without a mask (None)."""
