@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -126,6 +127,17 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str], words: str, picture: P
     result = run(None, "edit", picture, *filled)
     assert result.exit_code == 2
     assert words in result.stderr
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize("arguments", [["edit", "absent.png"], ["nothing"], ["--tls-cert", __file__, "models", "list"]])
+def test_wrong_usage_is_told_in_json_too(arguments: list[str]) -> None:
+    for given in (["--json", *arguments], [*arguments, "--json"]):
+        result = run(None, *given)
+        assert result.exit_code == 2
+        error = json.loads(result.stdout)["error"]
+        assert error["exit_code"] == 2
+        assert error["message"] in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -274,6 +286,20 @@ def test_interrupted_is_130_and_leaves_nothing(served: FakeServer, picture: Path
     _, stderr = process.communicate()
     assert process.returncode == 130, stderr
     assert stderr == b"interrupted; nothing was written\n"
+    assert os.listdir(tmp_path) == ["in.png"]
+
+
+def test_told_to_end_it_ends_with_143_and_leaves_nothing(served: FakeServer, picture: Path, tmp_path: Path) -> None:
+    served.script(Fault(Code.UNAVAILABLE, after_tiles=0, retry_after_s=60))  # accepted, so that the result was begun
+    command = [sys.executable, "-m", "retouch.cli", "--server", served.target]
+    process = subprocess.Popen([*command, "edit", str(picture), "-o", str(tmp_path / "out.png")], stderr=subprocess.PIPE)
+    while len(os.listdir(tmp_path)) < 2:
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    _, stderr = process.communicate()
+    assert process.returncode == 143, stderr
+    assert stderr == b"told to end; nothing was written\n"
     assert os.listdir(tmp_path) == ["in.png"]
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import retouch
 
-OK, UNEXPECTED, USAGE, BAD_INPUT, REFUSED, BUSY, DEADLINE, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
+OK, UNEXPECTED, USAGE, BAD_INPUT, REFUSED, BUSY, DEADLINE, INTERRUPTED, TERMINATED = 0, 1, 2, 3, 4, 5, 6, 130, 143
 
 MEANINGS: Mapping[int, str] = {
     OK: "done",
@@ -16,6 +16,7 @@ MEANINGS: Mapping[int, str] = {
     BUSY: "busy or unavailable: try again later",
     DEADLINE: "the time allowed ran out, or the estimate does not fit it",
     INTERRUPTED: "interrupted",
+    TERMINATED: "told to end (SIGTERM)",
 }
 
 

@@ -1,21 +1,53 @@
 """`retouch` itself: global options and the list of commands."""
 
+import contextlib
 import os
 import sys
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from retouch.cli import edit, local, mask, models, precheck, profile
 from retouch.cli.exits import MEANINGS, UNEXPECTED
-from retouch.cli.session import Session, tls_from
+from retouch.cli.session import Session, as_json, tls_from
 
 EPILOG = "\b\nExit codes:\n" + "\n".join(f"  {code:3}  {meaning}" for code, meaning in MEANINGS.items())
 PEM = click.Path(exists=True, dir_okay=False, path_type=Path)
+IS_JSON = "retouch.cli.is_json"
 
 
-@click.group(epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+class _Root(click.Group):
+    """Tells wrong usage as a JSON document, too, where that was asked for: it is found before there is a session."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        is_json = "--json" in args
+        with _wrong_usage_told(is_json):
+            context = super().make_context(info_name, args, parent, **extra)
+        context.meta[IS_JSON] = is_json
+        return context
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _wrong_usage_told(ctx.meta[IS_JSON]):
+            return super().invoke(ctx)
+
+
+@contextlib.contextmanager
+def _wrong_usage_told(is_json: bool) -> Generator[None]:
+    try:
+        yield
+    except click.ClickException as error:
+        if is_json:
+            kind, message = type(error).__name__, error.format_message()
+            click.echo(as_json({"error": {"kind": kind, "message": message, "exit_code": error.exit_code}}))
+        raise
+
+
+@click.group(cls=_Root, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
 @click.option(
     "--server",
     envvar="RETOUCH_SERVER",

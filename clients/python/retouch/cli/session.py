@@ -1,7 +1,9 @@
 """What every command shares: the connection, where output goes, and how errors are told."""
 
 import asyncio
+import contextlib
 import json
+import signal
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, is_dataclass
@@ -13,7 +15,7 @@ import click
 from rich.console import Console
 
 import retouch
-from retouch.cli.exits import INTERRUPTED, exit_for
+from retouch.cli.exits import INTERRUPTED, TERMINATED, exit_for
 
 T = TypeVar("T")
 PIPE_WIDTH = 1000
@@ -40,9 +42,14 @@ class Session:
         return Console(file=sys.stderr, highlight=False, soft_wrap=True)
 
     def run(self, work: Callable[[retouch.RetouchClient], Awaitable[T]]) -> T:
-        """The result of `work` with a client. Errors end the command with their exit code."""
+        """The result of `work` with a client. Errors end the command with their exit code, and so do SIGINT and SIGTERM, once
+        what was begun is tidied up."""
 
         async def connected() -> T:
+            task = asyncio.current_task()
+            assert task is not None
+            with contextlib.suppress(NotImplementedError):  # Windows has no SIGTERM
+                asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
             async with retouch.RetouchClient(self.server, token=self.token, tls=self.tls) as client:
                 return await work(client)
 
@@ -51,6 +58,9 @@ class Session:
         except KeyboardInterrupt:
             self.err.print("interrupted; nothing was written")
             sys.exit(INTERRUPTED)
+        except asyncio.CancelledError:
+            self.err.print("told to end; nothing was written")
+            sys.exit(TERMINATED)
         except retouch.RetouchError as error:
             self.fail(error)
 
@@ -70,7 +80,7 @@ class Session:
 
     def answer(self, document: object) -> None:
         """Writes the one JSON document of `--json`."""
-        click.echo(json.dumps(plain(document), ensure_ascii=False))
+        click.echo(as_json(document))
 
     def warn(self, warnings: tuple[str, ...]) -> None:
         """Warnings for people; in JSON they are part of the document."""
@@ -98,6 +108,11 @@ def error_document(error: retouch.RetouchError, code: int) -> dict[str, object]:
             "field_violations": [asdict(each) for each in error.field_violations],
         }
     return document
+
+
+def as_json(document: object) -> str:
+    """One line."""
+    return json.dumps(plain(document), ensure_ascii=False)
 
 
 def plain(value: Any) -> Any:
