@@ -12,20 +12,23 @@ from pathlib import Path
 import cv2
 import grpc
 
-from retouch_server.config import Settings
+from retouch_server.cache.guard import GuardedStore
+from retouch_server.cache.models import CachedModels
+from retouch_server.cache.store import MemoryStore, ResultStore
+from retouch_server.config import ConfigError, Settings
 from retouch_server.errors import MasksUnavailable, ModelUnavailable
 from retouch_server.masks.registry import Retention
 from retouch_server.masks.store import MaskStore
 from retouch_server.models.backend import ModelBackend
 from retouch_server.models.catalogue import Catalogue
-from retouch_server.models.dispatch import Dispatcher
+from retouch_server.models.dispatch import Dispatcher, Models
 from retouch_server.models.triton import TritonBackend
 from retouch_server.pipeline.admission import Admission, Limits
 from retouch_server.pipeline.edit import Editor
 from retouch_server.pipeline.estimate import Estimator, measure
 from retouch_server.pipeline.findings import Precheck
 from retouch_server.pipeline.policy import load_policy
-from retouch_server.rpc.edit_service import EditServicer
+from retouch_server.rpc.edit_service import EditServicer, Patience
 from retouch_server.rpc.mask_service import MaskService
 from retouch_server.rpc.masks import MaskResolver
 from retouch_server.rpc.model_service import ModelServicer
@@ -79,18 +82,20 @@ class App:
         self._masks = await MaskStore.open(settings.mask_store, Retention(settings.mask_versions, settings.mask_keep_s))
         self._opened.push_async_callback(self._masks.close)
         dispatcher = Dispatcher(self.backend)
-        precheck = Precheck(self.catalogue, dispatcher)
+        models = self._with_results_kept(dispatcher)
+        precheck = Precheck(self.catalogue, models)
         estimator = Estimator()
         self.editor = Editor(
-            self.catalogue, dispatcher, precheck, estimator, self._executor, self.metrics, settings.tiles_in_flight, policy
+            self.catalogue, models, precheck, estimator, self._executor, self.metrics, settings.tiles_in_flight, policy
         )
         await self._await_models()
         await measure(estimator, self.catalogue, dispatcher)
         for work in (self.catalogue.keep_fresh(), self._prune_masks()):
             self._opened.push_async_callback(_cancel, asyncio.create_task(work))
         masks = MaskResolver(self._masks, self._executor)
+        patience = Patience(settings.upload_idle_s, settings.download_idle_s)
         self._server = Server(
-            edit=EditServicer(self.editor, self.admission, masks, self.metrics, settings.upload_idle_s),
+            edit=EditServicer(self.editor, self.admission, masks, self.metrics, patience),
             precheck=PrecheckServicer(self.editor, masks),
             mask=MaskService(self._masks, self._executor, precheck.detect_text, self.metrics),
             model=ModelServicer(self.catalogue),
@@ -130,6 +135,15 @@ class App:
                 log.warning("waiting for the model server at %s", self.settings.triton_urls)
                 await asyncio.sleep(1.0)
 
+    def _with_results_kept(self, models: Models) -> Models:
+        """`models`, with their results in the cache of the settings. Errors: ConfigError."""
+        if self.settings.result_cache == "off":
+            return models
+        make = _memory if self.settings.result_cache == "memory" else _redis
+        store = make(self.settings, self.metrics)
+        self._opened.push_async_callback(store.close)
+        return CachedModels(models, store, self.catalogue.spec, self._executor, self.metrics)
+
     async def _prune_masks(self) -> None:
         """Now and then, until cancelled: versions grow old without being written to."""
         while True:
@@ -164,6 +178,30 @@ def _return_large_buffers() -> None:
     """
     with contextlib.suppress(OSError, AttributeError):  # another C library has other ways
         ctypes.CDLL("libc.so.6").mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+
+
+def _memory(settings: Settings, metrics: Metrics) -> ResultStore:
+    store = MemoryStore(settings.result_cache_bytes)
+    metrics.result_cache_bytes.set_function(lambda: store.nbytes)
+    return store
+
+
+def _redis(settings: Settings, metrics: Metrics) -> ResultStore:
+    """Not asked yet: where Redis is away, edits run without it. Errors: ConfigError."""
+    try:
+        from retouch_server.cache.redis import RedisStore
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"RETOUCH_RESULT_CACHE needs the Python package {error.name}; pip install 'retouch-server[redis]'"
+        ) from error
+    try:
+        store = RedisStore(
+            settings.result_cache, keep_s=settings.result_cache_keep_s, timeout_s=settings.result_cache_timeout_s
+        )
+    except ValueError as error:
+        raise ConfigError(f"RETOUCH_RESULT_CACHE cannot be used: {error}") from error
+    failures = metrics.result_cache_failures
+    return GuardedStore(store, settings.result_cache_timeout_s, lambda operation: failures.labels(operation=operation).inc())
 
 
 def _tls(settings: Settings) -> grpc.ServerCredentials | None:

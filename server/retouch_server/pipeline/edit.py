@@ -12,7 +12,7 @@ from retouch_server.imaging.mask import Mask
 from retouch_server.imaging.proxy import ProxyBuilder
 from retouch_server.imaging.rows import Pixels
 from retouch_server.models.catalogue import Catalogue
-from retouch_server.models.dispatch import Dispatcher
+from retouch_server.models.dispatch import Models
 from retouch_server.models.spec import Kind
 from retouch_server.pipeline.estimate import Estimator
 from retouch_server.pipeline.findings import Findings, Precheck, text_cells, unjudged
@@ -71,7 +71,7 @@ class Editor:
     """Plans edits and runs them."""
 
     catalogue: Catalogue
-    dispatcher: Dispatcher
+    dispatcher: Models
     precheck: Precheck
     estimator: Estimator
     executor: Executor
@@ -134,8 +134,9 @@ class Editor:
 
     def _record(self, report: StageReport) -> None:
         spec, name = report.plan.spec, report.plan.name.value
-        # Not learnt from: a small image (its time is overhead, not pixels), and a stage that waited for a model to come back.
-        if report.plan.run_px >= spec.window_px**2 and not report.tiles_retried:
+        # Not learnt from: a small image (its time is overhead, not pixels), a stage that waited for a model to come back, and
+        # one that knew some of its results.
+        if report.plan.run_px >= spec.window_px**2 and not report.tiles_retried and not report.tiles_cached:
             self.estimator.record(spec.name, report.plan.run_px, report.busy_seconds)
         self.metrics.stage_seconds.labels(stage=name).observe(report.seconds)
         if report.seam.score:

@@ -11,7 +11,7 @@ from retouch_server.geometry import Rect
 from retouch_server.imaging.rows import Pixels
 from retouch_server.models.backend import Call, Output
 from retouch_server.models.catalogue import Catalogue
-from retouch_server.models.dispatch import Dispatcher
+from retouch_server.models.dispatch import Models
 from retouch_server.models.spec import Kind
 from retouch_server.pipeline.regions import RegionMap
 
@@ -84,7 +84,7 @@ def unjudged(regions: RegionMap) -> Findings:
 class Precheck:
     """Judges proxies with the models that are served."""
 
-    def __init__(self, catalogue: Catalogue, dispatcher: Dispatcher) -> None:
+    def __init__(self, catalogue: Catalogue, dispatcher: Models) -> None:
         self._catalogue = catalogue
         self._dispatcher = dispatcher
 

@@ -14,7 +14,7 @@ from retouch_server.geometry import Rect, Span
 from retouch_server.imaging.membrane import harmonic
 from retouch_server.imaging.rows import Pixels
 from retouch_server.models.backend import Call, Output
-from retouch_server.models.dispatch import Dispatcher
+from retouch_server.models.dispatch import Models
 from retouch_server.models.spec import ModelSpec
 from retouch_server.pipeline.coarse import Coarse
 
@@ -86,7 +86,7 @@ async def draw_guide(
     coarse: Coarse,
     proxy: tuple[Pixels, tuple[int, int]],
     spec: ModelSpec,
-    house: tuple[Dispatcher, Executor],
+    house: tuple[Models, Executor],
     on_retry: Callable[[], None],
 ) -> Guide:
     """Fills each deep hole once, with the model that fills the windows.

@@ -257,6 +257,7 @@ def _to_stage_report(report: StageReport) -> edit_service_pb2.StageReport:
         seconds=report.seconds,
         tiles_run=report.tiles_run,
         tiles_skipped=report.tiles_skipped,
+        tiles_cached=report.tiles_cached,
         tiles_retried=report.tiles_retried,
         seam_score=report.seam.score,
         model=to_planned_model(report.plan.spec),

@@ -20,7 +20,8 @@ from retouch_server.geometry import Rect, Span
 from retouch_server.imaging.canvas import Canvas, Strip
 from retouch_server.imaging.rows import Band, Pixels, RowBuffer
 from retouch_server.imaging.seam import SeamMeter
-from retouch_server.models.dispatch import Dispatcher
+from retouch_server.models.backend import Recalled
+from retouch_server.models.dispatch import Models
 from retouch_server.pipeline.guide import draw_guide
 from retouch_server.pipeline.plan import StagePlan
 from retouch_server.pipeline.reference import KnownRows, Surroundings
@@ -37,7 +38,7 @@ STRIPS = 2
 class StageContext:
     """What a stage needs of the house."""
 
-    dispatcher: Dispatcher
+    dispatcher: Models
     executor: Executor
     metrics: Metrics
     tiles_in_flight: int
@@ -56,6 +57,7 @@ class StageReport:
     busy_seconds: float = 0.0
     """Of these, how long at least one window was at the model."""
     tiles_run: int = 0
+    tiles_cached: int = 0
     tiles_skipped: int = 0
     tiles_retried: int = 0
     borders_widened: int = 0
@@ -64,7 +66,7 @@ class StageReport:
 
     @property
     def tiles_done(self) -> int:
-        return self.tiles_run + self.tiles_skipped
+        return self.tiles_run + self.tiles_cached + self.tiles_skipped
 
 
 @dataclass(slots=True)
@@ -204,7 +206,9 @@ class TiledStage:
         try:
             call = await loop.run_in_executor(self._context.executor, self._job.call, pixels, tile.window, known)
             async with self._context.dispatcher.infer(call, self._count_retry) as outputs:
-                self._context.metrics.model_call_seconds.labels(model=spec.name).observe(time.monotonic() - began)
+                is_cached = isinstance(outputs, Recalled)
+                if not is_cached:
+                    self._context.metrics.model_call_seconds.labels(model=spec.name).observe(time.monotonic() - began)
 
                 def paste() -> None:
                     work.strip.paste(tile, self._job.result(pixels, tile.window, outputs))
@@ -217,8 +221,9 @@ class TiledStage:
         finally:
             self._slots.release()
             self._tell_time()
-        self.report.tiles_run += 1
-        tiles.labels(stage=name, model=spec.name, outcome="run").inc()
+        self.report.tiles_run += not is_cached
+        self.report.tiles_cached += is_cached
+        tiles.labels(stage=name, model=spec.name, outcome="cached" if is_cached else "run").inc()
         work.running -= 1
         work.settle()
 
