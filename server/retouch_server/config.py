@@ -51,6 +51,8 @@ class Settings:
     """Threads for pixel work (the coding of PNG tiles has asyncio's own)."""
     upload_idle_s: float = 30.0
     """An upload that pauses for longer is ended."""
+    download_idle_s: float = 300.0
+    """An edit whose client takes nothing of the result for longer is ended: it holds pixels of the budget."""
     drain_s: float = 600.0
     """After SIGTERM: how long edits in flight may take."""
     tls_certificate: str = ""
@@ -73,7 +75,7 @@ class Settings:
             raise ConfigError(f"{PREFIX}TLS_CLIENT_CA needs {PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY")
         if self.result_cache not in ("memory", "off") and not self.result_cache.startswith(("redis://", "rediss://")):
             raise ConfigError(f"{PREFIX}RESULT_CACHE: choose memory, off, or a URL as redis://host:6379/0")
-        positive = ("budget_px", "tiles_in_flight", "threads", "upload_idle_s", "drain_s")
+        positive = ("budget_px", "tiles_in_flight", "threads", "upload_idle_s", "download_idle_s", "drain_s")
         for name in (*positive, "result_cache_keep_s", "result_cache_timeout_s"):
             if not getattr(self, name) > 0:  # not a number, too
                 raise ConfigError(f"{PREFIX}{name.upper()}={getattr(self, name)} must be greater than 0")

@@ -14,6 +14,7 @@
     ├── ClientBudgetExceeded       this client's share is in use; retry later
     ├── DeadlineTooShort           the estimate does not fit the deadline
     ├── UploadStalled              the client stopped sending
+    ├── DownloadStalled            the client stopped reading
     ├── Draining                   this replica is going away
     ├── MasksUnavailable           the store of masks is busy or away; retry later
     ├── ModelUnavailable           the model server is away; retry later
@@ -188,6 +189,10 @@ class DeadlineTooShort(RetouchError):
 
 class UploadStalled(RetouchError):
     """No tile came for too long."""
+
+
+class DownloadStalled(RetouchError):
+    """Nothing of the result was taken for too long."""
 
 
 class ModelFault(RetouchError):

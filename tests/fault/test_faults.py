@@ -1,7 +1,8 @@
 """Fault stories. Each ends by proving that everything was given back and that the service still answers."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,33 @@ async def test_an_upload_stalls(tmp_path: Path, sent_rows: int) -> None:
         check_refusal(outcome)
         assert (outcome.code, outcome.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "UPLOAD_STALLED")
         await service.still_answers()
+
+
+async def test_a_client_that_never_reads_does_not_keep_its_share(tmp_path: Path) -> None:
+    async with serve(tmp_path, download_idle_s=0.5, budget_px=4_000_000) as service:
+        image = noise(2000, 2000)
+        call = service.edits.Edit(timeout=60)
+        sending = asyncio.create_task(_send_all(call, [opened(2000, 2000, **IDENTITY), *strips(image, 500_000)]))
+        await eventually(lambda: service.app.admission.in_flight == 1)
+        await service.still_answers()  # which waits until the edit was ended
+        assert service.value("edits_total", outcome="refused", code="DEADLINE_EXCEEDED") == 1
+        with pytest.raises(aio.AioRpcError) as caught:
+            await _read_all(call)
+        check_refusal(outcome_of(caught.value))
+        assert outcome_of(caught.value).reason == "DOWNLOAD_STALLED"
+        await sending
+
+
+async def _read_all(call: Any) -> None:
+    while await call.read() is not aio.EOF:
+        pass
+
+
+async def _send_all(call: Any, messages: Sequence[Any]) -> None:
+    with contextlib.suppress(aio.AioRpcError, asyncio.InvalidStateError):  # the call ends before all is sent
+        for message in messages:
+            await call.write(message)
+        await call.done_writing()
 
 
 async def test_a_slow_model_is_no_stalled_upload(tmp_path: Path) -> None:

@@ -26,7 +26,8 @@ RetouchError
     │   └── ModelUnavailableError
     ├── DeadlineError              the time ran out
     │   ├── DeadlineTooShortError  the estimate does not fit the time allowed
-    │   └── UploadStalledError     tiles came too slowly
+    │   ├── UploadStalledError     tiles came too slowly
+    │   └── DownloadStalledError   tiles were not read
     ├── CancelledByServerError
     ├── UnsupportedError           the server does not know the method: not Retouch, or older
     └── ServerFaultError           theirs; report it with the edit id
@@ -190,6 +191,10 @@ class UploadStalledError(DeadlineError):
     """The server waited too long for a tile."""
 
 
+class DownloadStalledError(DeadlineError):
+    """The server waited too long for finished tiles to be read."""
+
+
 class CancelledByServerError(ServiceError):
     """The call was cancelled on the way."""
 
@@ -223,6 +228,7 @@ TABLE: dict[tuple[grpc.StatusCode, str], type[ServiceError]] = {
     (Code.RESOURCE_EXHAUSTED, "CLIENT_BUDGET"): ClientBudgetError,
     (Code.DEADLINE_EXCEEDED, "DEADLINE_TOO_SHORT"): DeadlineTooShortError,
     (Code.DEADLINE_EXCEEDED, "UPLOAD_STALLED"): UploadStalledError,
+    (Code.DEADLINE_EXCEEDED, "DOWNLOAD_STALLED"): DownloadStalledError,
     (Code.UNAVAILABLE, "DRAINING"): DrainingError,
     (Code.UNAVAILABLE, "MASKS_UNAVAILABLE"): MasksUnavailableError,
     (Code.UNAVAILABLE, "MODEL_UNAVAILABLE"): ModelUnavailableError,

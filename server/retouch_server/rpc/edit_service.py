@@ -17,7 +17,15 @@ from retouch.geometry import Rect
 from retouch.v1 import edit_service_pb2 as pb
 from retouch.v1 import image_pb2
 from retouch.wire import WireTile, from_proto, parse_request, tile_message, to_bytes
-from retouch_server.errors import BadField, BadSequence, DeadlineTooShort, RetouchError, StaleMask, UploadStalled
+from retouch_server.errors import (
+    BadField,
+    BadSequence,
+    DeadlineTooShort,
+    DownloadStalled,
+    RetouchError,
+    StaleMask,
+    UploadStalled,
+)
 from retouch_server.imaging.assembler import RowAssembler
 from retouch_server.imaging.codec import encode_png
 from retouch_server.imaging.proxy import ProxyBuilder
@@ -42,6 +50,14 @@ VANISHED_S = 0.05
 
 SERVICE = pb.DESCRIPTOR.services_by_name["EditService"].full_name
 _Context = aio.ServicerContext[bytes, pb.EditResponse | bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long a client may pause, in seconds, before its edit is ended."""
+
+    upload_s: float
+    download_s: float
 
 
 @dataclass(slots=True)
@@ -98,14 +114,20 @@ class _Download:
     """The server's half: one message at a time, in order."""
 
     context: _Context
+    idle_s: float
     metrics: Metrics
     began_s: float
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     has_tiles: bool = False
 
     async def send(self, response: pb.EditResponse | bytes) -> None:
+        """Returns once the client's end takes it. Errors: DownloadStalled."""
         async with self.lock:
-            await self.context.write(response)
+            try:
+                async with asyncio.timeout(self.idle_s):
+                    await self.context.write(response)
+            except TimeoutError:
+                raise DownloadStalled(f"nothing was read for {self.idle_s:g} s; read the result as it comes") from None
 
     async def send_band(self, band: Band, encoding: int) -> None:
         """Sends a band as full-width tiles, or pieces of single rows where a row is too much for a message."""
@@ -134,14 +156,12 @@ def _png_message(rect: Rect, png: bytes) -> bytes:
 class EditServicer:
     """Converts, delegates to the editor, converts back."""
 
-    def __init__(
-        self, editor: Editor, admission: Admission, masks: MaskResolver, metrics: Metrics, upload_idle_s: float
-    ) -> None:
+    def __init__(self, editor: Editor, admission: Admission, masks: MaskResolver, metrics: Metrics, patience: Patience) -> None:
         self._editor = editor
         self._admission = admission
         self._masks = masks
         self._metrics = metrics
-        self._upload_idle_s = upload_idle_s
+        self._patience = patience
 
     def add_to(self, server: aio.Server) -> None:
         """Serves `Edit`. Messages come and go as bytes, because the generated classes copy pixels three times each way."""
@@ -173,8 +193,8 @@ class EditServicer:
             self._metrics.edit_seconds.labels(outcome=outcome).observe(time.monotonic() - began_s)
 
     async def _edit(self, messages: AsyncIterator[bytes], context: _Context, began_s: float) -> None:
-        upload = _Upload(messages, self._upload_idle_s, self._metrics)
-        download = _Download(context, self._metrics, began_s)
+        upload = _Upload(messages, self._patience.upload_s, self._metrics)
+        download = _Download(context, self._patience.download_s, self._metrics, began_s)
         opened = await upload.open()
         header = convert.parse_header(opened.size, opened.pixel_format, opened.options)
         encoding = convert.parse_encoding("options.output_encoding", opened.options.output_encoding)

@@ -34,6 +34,7 @@ TABLE: dict[type[errors.RetouchError], Row] = {
     errors.ClientBudgetExceeded: Row(grpc.StatusCode.RESOURCE_EXHAUSTED, "CLIENT_BUDGET"),
     errors.DeadlineTooShort: Row(grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_TOO_SHORT"),
     errors.UploadStalled: Row(grpc.StatusCode.DEADLINE_EXCEEDED, "UPLOAD_STALLED"),
+    errors.DownloadStalled: Row(grpc.StatusCode.DEADLINE_EXCEEDED, "DOWNLOAD_STALLED"),
     errors.Draining: Row(grpc.StatusCode.UNAVAILABLE, "DRAINING"),
     errors.MasksUnavailable: Row(grpc.StatusCode.UNAVAILABLE, "MASKS_UNAVAILABLE"),
     errors.ModelUnavailable: Row(grpc.StatusCode.UNAVAILABLE, "MODEL_UNAVAILABLE"),

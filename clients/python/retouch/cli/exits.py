@@ -53,6 +53,7 @@ EXITS: Mapping[type[BaseException], Exit] = {
     retouch.DrainingError: Exit(BUSY, "try again; another replica answers"),
     retouch.ModelUnavailableError: Exit(BUSY, "the server is up but its models are not; try again in a moment"),
     retouch.DeadlineError: Exit(DEADLINE, "allow more with --timeout"),
+    retouch.DownloadStalledError: Exit(DEADLINE, "the result was not taken fast enough; try another disk"),
     retouch.UploadStalledError: Exit(DEADLINE, "the way to the server is too slow or was interrupted; try again"),
 }
 

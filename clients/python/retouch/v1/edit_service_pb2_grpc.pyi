@@ -70,6 +70,7 @@ class EditServiceStub:
     | RESOURCE_EXHAUSTED  | CLIENT_BUDGET          | RetryInfo           | finish other edits first                    |
     | DEADLINE_EXCEEDED   | DEADLINE_TOO_SHORT     |                     | allow at least the estimate it names        |
     | DEADLINE_EXCEEDED   | UPLOAD_STALLED         |                     | send tiles without long pauses              |
+    | DEADLINE_EXCEEDED   | DOWNLOAD_STALLED       |                     | read tiles without long pauses              |
     | UNAVAILABLE         | DRAINING               | RetryInfo           | retry; another replica answers              |
     | UNAVAILABLE         | MASKS_UNAVAILABLE      | RetryInfo           | retry after the delay                       |
     | UNAVAILABLE         | MODEL_UNAVAILABLE      | RetryInfo           | retry after the delay                       |
@@ -119,6 +120,7 @@ class EditServiceAsyncStub(EditServiceStub):
     | RESOURCE_EXHAUSTED  | CLIENT_BUDGET          | RetryInfo           | finish other edits first                    |
     | DEADLINE_EXCEEDED   | DEADLINE_TOO_SHORT     |                     | allow at least the estimate it names        |
     | DEADLINE_EXCEEDED   | UPLOAD_STALLED         |                     | send tiles without long pauses              |
+    | DEADLINE_EXCEEDED   | DOWNLOAD_STALLED       |                     | read tiles without long pauses              |
     | UNAVAILABLE         | DRAINING               | RetryInfo           | retry; another replica answers              |
     | UNAVAILABLE         | MASKS_UNAVAILABLE      | RetryInfo           | retry after the delay                       |
     | UNAVAILABLE         | MODEL_UNAVAILABLE      | RetryInfo           | retry after the delay                       |
@@ -171,6 +173,7 @@ class EditServiceServicer(metaclass=_abc_1.ABCMeta):
         | RESOURCE_EXHAUSTED  | CLIENT_BUDGET          | RetryInfo           | finish other edits first                    |
         | DEADLINE_EXCEEDED   | DEADLINE_TOO_SHORT     |                     | allow at least the estimate it names        |
         | DEADLINE_EXCEEDED   | UPLOAD_STALLED         |                     | send tiles without long pauses              |
+        | DEADLINE_EXCEEDED   | DOWNLOAD_STALLED       |                     | read tiles without long pauses              |
         | UNAVAILABLE         | DRAINING               | RetryInfo           | retry; another replica answers              |
         | UNAVAILABLE         | MASKS_UNAVAILABLE      | RetryInfo           | retry after the delay                       |
         | UNAVAILABLE         | MODEL_UNAVAILABLE      | RetryInfo           | retry after the delay                       |
