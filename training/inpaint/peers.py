@@ -35,6 +35,8 @@ def biharmonic(image: U8, mask: U8) -> U8:
 
 def fsr(quality: str) -> Fill:
     """Frequency selective reconstruction (Genser et al., PCS 2018) of opencv-contrib; quality "FAST" or "BEST"."""
+    if not hasattr(cv2, "xphoto"):
+        raise ImportError("this OpenCV has no xphoto: install opencv-contrib-python-headless in its place")
     mode = getattr(cv2.xphoto, f"INPAINT_FSR_{quality}")
 
     def fill(image: U8, mask: U8) -> U8:
