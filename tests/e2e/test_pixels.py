@@ -63,6 +63,27 @@ async def test_any_cut_of_the_upload_gives_the_same_bytes(service: LocalService,
     assert np.array_equal(outcome.image(), image)
 
 
+async def test_a_hole_of_several_windows_gets_one_fill_with_the_texture_around_it(service: LocalService) -> None:
+    image = landscape(1300, 1200)
+    mask = np.zeros((1300, 1200), np.uint8)
+    cv2.ellipse(mask, (600, 650), (380, 420), 0, 0, 360, 255, -1)
+    hole = mask > 0
+    damaged = np.where(hole[:, :, None], np.uint8(255), image)
+    async with RetouchClient(service.target) as client:
+        call = client.edit(damaged, mask, inpaint="classical", text_removal="never")
+        events = [event async for event in call]
+        result = await call.result()
+    assert "filled on the proxy first" in str(events[0])
+    assert not [warning for warning in call.report.warnings if "lie wholly within" in warning]
+    assert np.array_equal(result[~hole], damaged[~hole])
+    assert call.report.seam_score < 1.05
+    deep = cv2.erode(mask, np.ones((9, 9), np.uint8)) > 0
+    # Hills 600 px long, behind a hole of 800: all that is asked is that nothing stands out, and that the grain goes on.
+    assert np.abs(result[deep].astype(float).mean(axis=0) - image[~hole].mean(axis=0)).max() < 40
+    steps = np.abs(np.diff(result.astype(np.int16), axis=1)).mean(axis=2)
+    assert 0.8 < steps[:, 1:][deep[:, 1:]].mean() / steps[:, 1:][~hole[:, 1:]].mean() < 1.2
+
+
 @pytest.mark.parametrize("channels", [3, 4, 1])
 async def test_filling_changes_nothing_outside_the_mask(service: LocalService, channels: int) -> None:
     image = landscape(700, 800)

@@ -34,8 +34,10 @@ SMALLEST_PX = 16
 MIN_SOURCES = 48
 ROUNDS = 2
 SHARPNESS = 4.0
-MOST_GAIN = 2.0
+GAINS = (0.7, 2.5)
 ENERGY_SIGMA_PX = 6.0
+ACTIVITY_SIGMA_PX = 2.0
+LEAST_COUNT = 200
 SEED = 20240229
 
 
@@ -142,6 +144,7 @@ def _refined(
     if len(sources) < MIN_SOURCES or not len(targets.y):
         return np.where(known, level.picture[:, window], base[:, window]), None
     bands = np.where(level.known[..., None], level.picture - base, 0.0).astype(np.float32)
+    due = _due_energy(base, bands, sources)
     filters = _filters(level.picture, sources)
     nearest = _begun(targets, matched, sources, whole, rng)
     finer = base[:, window]
@@ -150,6 +153,7 @@ def _refined(
         wanted = _described(finer, filters)[targets.y, targets.x]
         nearest, costs = _matched(targets, wanted, have, nearest, whole, rng)
         voted = _voted(bands, targets, nearest, costs, level.width)
+        voted *= _gain(voted, due[:, window])[..., None]
         finer = np.where(known, level.picture[:, window], base[:, window] + voted)
     return finer, (targets, nearest)
 
@@ -241,23 +245,44 @@ def _cost(wanted: F32, have: F32) -> F32:
 
 
 def _voted(bands: F32, targets: _Targets, nearest: Flat, costs: F32, width: int) -> F32:
-    """[H,width,3]: the detail that the patches over each pixel propose, with the energy that they have one by one.
-
-    The mean of patches that disagree is smoother than any of them; it is raised to the mean of their energies.
-    """
+    """[H,width,3]: the mean of the detail that the patches over each pixel propose."""
     sigma2 = max(float(np.median(costs)), 1.0)
     weight = targets.spread(np.maximum(np.exp(-SHARPNESS * costs / (2.0 * sigma2)), 1e-6).astype(np.float32), 0.0)[..., None]
     field = targets.spread(nearest, 0)
-    proposed = np.dstack([bands, np.square(bands).sum(axis=2), np.ones(bands.shape[:2], np.float32)]).reshape(-1, 5)
-    total = np.zeros((bands.shape[0], width, 5), np.float32)
+    proposed = np.dstack([bands, np.ones(bands.shape[:2], np.float32)]).reshape(-1, 4)
+    total = np.zeros((bands.shape[0], width, 4), np.float32)
     down, right = STRIDE_PX * (targets.shape[0] - 1) + 1, STRIDE_PX * (targets.shape[1] - 1) + 1
     for dy in range(SIDE_PX):
         for dx in range(SIDE_PX):
             step = (dy - RADIUS_PX) * bands.shape[1] + dx - RADIUS_PX
             votes = proposed[np.clip(field + step, 0, len(proposed) - 1)]
             total[dy : dy + down : STRIDE_PX, dx : dx + right : STRIDE_PX] += weight * votes
-    mean = total / np.maximum(total[..., 4:], 1e-12)
-    energy = cv2.GaussianBlur(np.square(mean[..., :3]).sum(axis=2), (0, 0), ENERGY_SIGMA_PX)
-    due = cv2.GaussianBlur(mean[..., 3], (0, 0), ENERGY_SIGMA_PX)
-    gain = np.sqrt(np.clip(due / np.maximum(energy, 1e-3), 1.0, MOST_GAIN**2))
-    return mean[..., :3] * gain[..., None]
+    return total[..., :3] / np.maximum(total[..., 3:], 1e-12)
+
+
+# --- the energy of the detail ---
+
+
+def _due_energy(base: F32, bands: F32, sources: Flat) -> F32:
+    """[H,W]: how much energy the detail of this picture has where the octave below is as lively as it is here.
+
+    Patches that look like a smooth target are smooth ones, and a mean of patches is smoother than each: detail by likeness
+    alone fades from level to level. What the octaves of a picture have to do with each other is read from its sources.
+    """
+    octave = base - cv2.GaussianBlur(base, (0, 0), ACTIVITY_SIGMA_PX)
+    activity = 2.0 * np.log2(1.0 + _around(np.square(octave).sum(axis=2)))
+    energy = _around(np.square(bands).sum(axis=2))
+    bins = np.rint(activity.ravel()[sources]).astype(np.intp)
+    count, total = np.bincount(bins), np.bincount(bins, energy.ravel()[sources])
+    known = np.flatnonzero(count >= min(LEAST_COUNT, count.max()))
+    return np.interp(activity, known, total[known] / count[known]).astype(np.float32)
+
+
+def _gain(voted: F32, due: F32) -> F32:
+    """[H,W]: what brings the energy of the voted detail to what is due."""
+    energy = _around(np.square(voted).sum(axis=2))
+    return np.sqrt(np.clip(due / np.maximum(energy, 1e-3), GAINS[0] ** 2, GAINS[1] ** 2))
+
+
+def _around(values: F32) -> F32:
+    return cv2.GaussianBlur(values, (0, 0), ENERGY_SIGMA_PX)
