@@ -34,15 +34,16 @@ STAIN_SHARE = 0.04
 """A ring with less of the contrast than this (root mean square) is clean: 4 % of 150 levels is 6."""
 LEAST_CONTRAST = 2.0
 """Contrast over noise below which nothing is called a stroke: noise alone has 1.2, uniform noise at most 1.8."""
-LEAST_GROWTH_SHARE = 0.06
-"""Beside the mask a ring with less of the stroke's colour than this, in the mean, is surroundings."""
-OUTERMOST = 3
-"""So many rings, the farthest out, tell what of that colour is the background's own."""
+LEAST_GROWTH_SHARE, RIM_SHARE, RIM_PX = 0.06, 0.1, 2
+"""Beside the mask a ring with less of the stroke's colour than this, in the mean, is surroundings; and so is a pixel of the
+two next to it, which antialiasing may have touched here and there, with less than RIM_SHARE."""
+OUTER = slice(REACH_PX - 3, None)
+"""The three rings farthest out tell what is the background's own."""
 FAINTEST_LEVELS = 6.0
 
 
 def stain(source: Pixels, mask: U8) -> Bools:
-    """Which pixels hold some of what the mask is there to remove, (h, w); inside the mask and up to REACH_PX beside it.
+    """Which pixels hold some of what the mask is there to remove, (h, w); in the mask and up to REACH_PX beside it.
 
     source (h, w, channels) gray, RGB or RGBA; mask (h, w). Empty where mask or surroundings are missing, and where
     nothing in the mask stands out from them. A pixel's answer rests on those within 80 px of it.
@@ -84,11 +85,11 @@ def alpha(mask: U8, stained: Bools) -> U8:
 
 @dataclass(frozen=True, slots=True)
 class _Departure:
-    """What departs from the background. Pixels: colour (h, w, 3 or 1), square (h, w), the sum of its squares. Cells: noise
-    and contrast, the mean of that square without and with the stroke."""
+    """What departs from the background. Pixels, (h, w): square, the sum over the channels; along, the share of the stroke's
+    colour. Cells, (rows, columns): noise and contrast, the mean squares of the background's departure and the stroke's."""
 
-    colour: F32
     square: Floats
+    along: Floats
     noise: Floats
     contrast: Floats
 
@@ -102,17 +103,24 @@ def _stain(colour: F32, support: Bools) -> Bools:
     departs = colour - spread(_around(cells(colour * weight[:, :, None])) / share[:, :, None], support.shape)
     square = np.square(departs).sum(axis=2)
     noise = _around(cells(square * weight)) / share
-    inside = square * support
-    contrast = _near(cells(np.square(inside))) / np.maximum(_near(cells(inside)), 1e-6)
+    # The mean departure inside the mask, by energy: a stroke's adds up, that of a scene's edges cancels.
+    energy = square * support
+    mean = _near(cells(departs * energy[:, :, None])) / np.maximum(_near(cells(energy)), 1e-6)[:, :, None]
+    contrast = np.square(mean).sum(axis=2)
     stands_out = known & (contrast > np.maximum(LEAST_CONTRAST**2 * noise, colour.shape[2] * FAINTEST_LEVELS**2))
-    bar = np.where(stands_out, STROKE_SHARE**2 * contrast, np.inf)
-    stroke = support & (square >= _of_cell(bar))
+    along = (departs * _of_cell(mean / np.maximum(contrast, 1e-6)[:, :, None])).sum(axis=2)
+    stroke = (
+        support & _of_cell(stands_out) & (along >= STROKE_SHARE) & (square >= _of_cell(STROKE_SHARE**4 * _strongest(contrast)))
+    )
     if not stroke.any():
         return stroke
-    departure = _Departure(departs, square, noise, contrast)
+    departure = _Departure(square, along, noise, contrast)
     around_stroke, around_mask = Rings.around(stroke), Rings.around(support)
     within = around_stroke.number <= _of_cell(_reach_within_px(around_stroke, departure))
-    beyond = around_mask.number <= _of_cell(_reach_beyond_px(around_mask, departure, stroke))
+    beyond = around_mask.number <= _of_cell(_reach_beyond_px(around_mask, departure))
+    rim_share = _of_cell(np.maximum(RIM_SHARE, 4.0 * np.sqrt(noise / np.maximum(contrast, 1e-6))))
+    beyond |= (around_mask.number <= RIM_PX) & (along > rim_share)
+    beyond &= around_stroke.number <= REACH_PX
     return np.where(support, within, beyond)
 
 
@@ -121,28 +129,24 @@ def _reach_within_px(rings: Rings, departure: _Departure) -> NDArray[np.intp]:
 
     Whatever is more than the noise explains counts, ringing and shadows too: to be firm in error costs little.
     """
-    noise, contrast = departure.noise[:, :, None], departure.contrast[:, :, None]
-    excess = rings.mean(departure.square) - noise
+    contrast, power = departure.contrast[:, :, None], rings.mean(departure.square)
+    noise = np.maximum(departure.noise[:, :, None], power[:, :, OUTER].min(axis=2, keepdims=True))
+    excess = power - noise
     # The mean of n squared deviates strays by sqrt(2 / n) of itself.
     doubt = 2.0 * noise * np.sqrt(2.0 / rings.independent)
     return _unbroken(excess > np.maximum(STAIN_SHARE**2 * contrast, doubt))
 
 
-def _reach_beyond_px(rings: Rings, departure: _Departure, stroke: Bools) -> NDArray[np.intp]:
+def _reach_beyond_px(rings: Rings, departure: _Departure) -> NDArray[np.intp]:
     """How far around the mask its rings hold the stroke's own colour, for each cell.
 
     To take good surroundings from the model costs more, so this asks for more: what the outermost rings share with the
-    stroke's colour is the background's own, and the rest must be clear of three standard errors.
+    stroke's colour is the background's own, and the rest must be clear of four standard errors.
     """
-    colour = _near(cells(departure.colour * stroke[:, :, None]))
-    colour /= np.maximum(_near(cells(stroke.astype(np.float32))), 1e-6)[:, :, None]
-    colour /= np.maximum(np.square(colour).sum(axis=2, keepdims=True), 1e-6)
-    along = (departure.colour * _of_cell(colour)).sum(axis=2)
-    share = rings.mean(along)
-    variance = np.maximum(rings.mean(np.square(along)) - np.square(share), 0.0) / rings.independent
-    far = slice(REACH_PX - OUTERMOST, None)
-    excess = share - share[:, :, far].mean(axis=2, keepdims=True)
-    doubt = 3.0 * np.sqrt(variance + variance[:, :, far].mean(axis=2, keepdims=True) / OUTERMOST)
+    share = rings.mean(departure.along)
+    variance = np.maximum(rings.mean(np.square(departure.along)) - np.square(share), 0.0) / rings.independent
+    excess = share - share[:, :, OUTER].mean(axis=2, keepdims=True)
+    doubt = 4.0 * np.sqrt(variance + variance[:, :, OUTER].mean(axis=2, keepdims=True) / 3.0)
     return _unbroken(excess > np.maximum(LEAST_GROWTH_SHARE, doubt))
 
 
@@ -154,6 +158,11 @@ def _unbroken(holds: Bools) -> NDArray[np.intp]:
 def _of_cell(values: NDArray[Kind]) -> NDArray[Kind]:
     """The value of its cell for each pixel."""
     return values.repeat(CELL_PX, axis=0).repeat(CELL_PX, axis=1)
+
+
+def _strongest(values: Floats) -> F32:
+    """The largest value of the cells near by."""
+    return np.asarray(cv2.dilate(values, np.ones((2 * NEAR_CELLS + 1,) * 2, np.uint8)), np.float32)
 
 
 def _near(values: Floats) -> F32:

@@ -24,6 +24,8 @@ ALONG_CELLS, PLACE_CELLS = 12, 3
 """Where both sides must be compared, steps are averaged over a square of 100 px. Three cells of edge are an independent
 sample: of an offset of 6 levels half was left on photographs, and 0.1 was made of none; nearer to one the first is less, the
 second more."""
+FEW_PLACES = 3
+"""The scatter of so few steps says nothing; of twice as many it is believed."""
 MOST_LEVELS = 24.0
 """A tone that is off by more, or pixels that stray by more around it, are no drift but another picture: left alone."""
 RELAXATIONS = 12
@@ -42,14 +44,14 @@ def match_tone(source: Pixels, fill: Pixels, hole: Bools) -> Pixels:
 
     source, fill (h, w, channels); hole (h, w): what the model was told to fill. Where the model gives its own account of
     the surroundings, the difference to them is its drift. Where it gives the surroundings back, both sides of the edge are
-    compared, and a step counts as far as it is more than texture and slope explain. Nothing is known, and nothing
-    done, where a hole fills the whole window.
+    compared, and a step counts as far as it is more than texture and slope explain. Nothing is
+    done where a hole fills the whole window, so that nothing is known, and where the fill is the source.
     """
     height, width = hole.shape
     inside = padded(hole)
     reach_px = distance_px(inside)
     ring = ~inside & (reach_px <= BAND_PX)
-    if not ring.any():
+    if not ring.any() or np.array_equal(source[hole], fill[hole]):
         return fill
     truth, guess = padded(source).astype(np.float32), padded(fill).astype(np.float32)
     if np.array_equal(truth[ring], guess[ring]):
@@ -112,6 +114,7 @@ def _step(truth: F32, guess: F32, hole: Bools, ring: Bools, beyond: Bools) -> _E
     count = np.maximum(_along(places) * (2 * ALONG_CELLS + 1) ** 2 / PLACE_CELLS, 1e-3)
     doubt = scatter / count + np.square(0.5 * slope)
     kept = step * np.clip(1.0 - 4.0 * doubt / np.maximum(np.square(step), 1e-6), 0.0, 1.0)
+    kept *= np.clip(count / FEW_PLACES - 1.0, 0.0, 1.0)
     return _Edge(_plausible(kept, np.zeros_like(kept)), cells(ring.astype(np.float32)) > 0)
 
 
