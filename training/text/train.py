@@ -26,9 +26,7 @@ from training.text.generator import sample
 from training.text.network import TextRemover
 
 PEAK_RATE = 1.5e-3
-BATCH, PATCH_PX = 4, 192
-STROKES_UNTIL = 0.65
-"""Fraction of the run that goes to the strokes; in the rest they stay, and the fill is trained on what they find."""
+PATCH_PX = 192
 log = logging.getLogger("train")
 
 
@@ -67,12 +65,11 @@ def twice(batches: Iterable[list[Tensor]]) -> Iterator[list[Tensor]]:
         yield [part.roll(1, 1) if part.shape[1] == 3 else part for part in mirrored]
 
 
-def losses(model: TextRemover, batch: list[Tensor], progress: float) -> dict[str, Tensor]:
-    """The losses of the part of the network that is being trained at this progress."""
+def losses(model: TextRemover, batch: list[Tensor], is_fill: bool) -> dict[str, Tensor]:
+    """The losses of the strokes, or of the fill on strokes that stay as they are."""
     composited, clean, strokes, hints = (part.float() for part in batch)
     image, hints = (composited / 255).contiguous(memory_format=torch.channels_last), hints / 255
-    is_fill = progress >= STROKES_UNTIL
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(image.device.type, torch.bfloat16):
         with torch.set_grad_enabled(not is_fill):
             logits, features = model.find(image, hints)
         filled = model.fill_in(image, logits, features) if is_fill else None
@@ -93,20 +90,23 @@ def train(options: argparse.Namespace) -> None:
     path = options.runs / "text_removal" / "checkpoint.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
     photos = photographs(options.data, options.runs)
-    model, average = TextRemover(), TextRemover()
+    model, average = TextRemover().to(options.device), TextRemover().to(options.device)
     average.load_state_dict(model.state_dict())
     model.to(memory_format=torch.channels_last)
     run = Run(model, average, torch.optim.Adam(model.parameters(), betas=(0.9, 0.99)))
     if options.resume and path.exists():
         run.load(path)
         log.info("resumed at step %d, %.0f s", run.step, run.seconds)
-    samples = Samples(photos, options.repository, options.seed, run.step // 2 * BATCH, 10**9)
-    batches = twice(DataLoader(samples, BATCH, num_workers=options.workers, prefetch_factor=4 if options.workers else None))
+    samples = Samples(photos, options.repository, options.seed, run.step // 2 * options.batch, 10**9)
+    batches = twice(
+        DataLoader(samples, options.batch, num_workers=options.workers, prefetch_factor=4 if options.workers else None)
+    )
 
     def step(progress: float) -> dict[str, float]:
-        parts = losses(model, next(batches), progress)
-        first, last = (0.0, STROKES_UNTIL) if progress < STROKES_UNTIL else (STROKES_UNTIL, 1.0)
-        run.update(sum(parts.values(), torch.tensor(0.0)), rate((progress - first) / (last - first), PEAK_RATE))
+        is_fill = progress >= options.strokes
+        parts = losses(model, [part.to(options.device, non_blocking=True) for part in next(batches)], is_fill)
+        first, last = (options.strokes, 1.0) if is_fill else (0.0, options.strokes)
+        run.update(torch.stack(list(parts.values())).sum(), rate((progress - first) / (last - first), PEAK_RATE))
         return {name: part.item() for name, part in parts.items()}
 
     run_until(run, path, log, step, steps=options.steps, minutes=options.minutes)
@@ -117,6 +117,9 @@ def main() -> None:
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--steps", type=int, help="length of the run in steps: the same on every machine")
     length.add_argument("--minutes", type=float, help="length of the run by the clock; the rate follows the clock too")
+    parser.add_argument("--strokes", type=float, default=0.65, help="fraction of the run that goes to them; the rest: the fill")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--device", default="cpu", help="cuda, with a --batch of 32 or more and as many --workers as cores")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2, help="processes that draw samples")
