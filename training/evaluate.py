@@ -1,12 +1,13 @@
 """Measures every shipped model beside its published peers: `python -m training.evaluate [model ...]`.
 
-Each model's module has `evaluate(options: Options) -> Table`. This prints the tables and, when all of them were asked
-for, writes `docs/models.md` with the figures and the comparison pictures. Needs `--data` (training/README.md) and the
-environment of training/requirements.txt.
+Each model's module has `evaluate(options: Options) -> Table`. This prints the tables and puts each in the place of its
+section of `docs/models.md`, with its comparison pictures beside it. Needs `--data` (training/README.md) and the environment
+of training/requirements.txt.
 """
 
 import argparse
 import importlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,12 @@ MODULES = {
     "precheck": "training.precheck.evaluate",
 }
 """Model or family -> the module that measures it. A module that is not there yet, or whose weights are not, is left out."""
+
+
+HEAD = """# The models, measured
+
+Written by `python -m training.evaluate`; each model's card beside it in `model_repository/` says how it was made.
+"""
 
 
 @dataclass(frozen=True)
@@ -78,13 +85,21 @@ def main() -> None:
         parser.error(f"no such model: {', '.join(sorted(unknown))}")
     options = Options(given.data, given.repository, given.write.parent / "models", given.quick)
     options.pictures.mkdir(parents=True, exist_ok=True)
-    parts = []
     for model in given.models or MODULES:
         table = importlib.import_module(MODULES[model]).evaluate(options)
-        parts.append(table.markdown())
-        print(parts[-1], flush=True)
-    if not given.models and not given.quick:
-        given.write.write_text("# The models, measured\n\nWritten by `python -m training.evaluate`.\n\n" + "\n".join(parts))
+        print(table.markdown(), flush=True)
+        if not given.quick:
+            given.write.write_text(with_section(given.write.read_text() if given.write.exists() else HEAD, table.markdown()))
+
+
+def with_section(document: str, section: str) -> str:
+    """The document with `section` in the place of the one that has its heading, or at its end."""
+    head, *sections = re.split(r"^(?=## )", document, flags=re.MULTILINE)
+    heading = section.splitlines()[0]
+    titles = [each.splitlines()[0] for each in sections]
+    at = titles.index(heading) if heading in titles else len(titles)
+    sections[at : at + 1] = [section]
+    return "\n".join(part.rstrip("\n") + "\n" for part in (head, *sections))
 
 
 if __name__ == "__main__":

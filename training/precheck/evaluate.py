@@ -5,7 +5,6 @@ originals of 6000 px, whose proxies are 1 : 5.6.
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -27,11 +26,7 @@ STRONG_GRADIENT = 60.0
 def served(repository: Path) -> Judge:
     """The model that ships, through the file that serves it."""
     folder = repository / "precheck" / "1"
-    sys.path.insert(0, str(folder))  # as Triton's stub does: the files of a model import each other
-    try:
-        model = loaded(folder / "scores.py").Precheck(folder / "model.onnx")
-    finally:
-        sys.path.remove(str(folder))
+    model = loaded(folder / "scores.py").Precheck(folder / "model.onnx")
     return lambda image, region: model.scores(image, region[..., None].view(np.uint8))
 
 

@@ -1,7 +1,7 @@
 """Measures text_removal beside cv2.inpaint: `python -m training.text.evaluate`.
 
-The exported graph is measured, through ONNX Runtime, on windows with overlays in fonts that were held back, drawn on
-photographs that were held back; and on the same photographs without any. cv2's inpainting is handed the true strokes.
+What is served is measured, by its own files, on windows with overlays in fonts that were held back, drawn on photographs
+that were held back; and on the same photographs without any. cv2's inpainting is handed the true strokes.
 """
 
 import argparse
@@ -11,19 +11,19 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from PIL import Image
 
 from training.evaluate import Options, Picture, Table
 from training.text import ocr
+from training.text.detection import detector, loaded
 from training.text.generator import Sample, sample
 
 U8 = NDArray[np.uint8]
 Remove = Callable[[U8, U8], tuple[U8, U8]]
 """image [H, W, 3], mask [H, W, 1] -> result [H, W, 3], strokes [H, W, 1]; uint8."""
 
-SEED, WINDOW_PX, WINDOWS = 2026, 512, 60
+SEED, WINDOW_PX, WINDOWS = 2026, 512, 30
 PEERS = {"cv2 Telea, true strokes": cv2.INPAINT_TELEA, "cv2 Navier-Stokes, true strokes": cv2.INPAINT_NS}
 GROWN_PX, RADIUS_PX = 2, 3
 SHOWN = ("0025_orange-hallway", "0032_the-spices-of-life", "0021_kitten-on-lawn", "0029_singaporean-cityscape")
@@ -50,18 +50,15 @@ class Figures:
         self.iou.append(common / either)
 
 
-def onnx_remover(path: Path, threads: int = 1) -> Remove:
-    """The exported graph, windows padded to multiples of 16 by their edge as the service does."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+def served(repository: Path) -> Remove:
+    """The text_removal of the repository, by the files that serve it, with the detector and the fill that it calls."""
+    removal = loaded(repository / "text_removal" / "1" / "removal.py")
+    fill = loaded(repository / "inpaint_classical" / "1" / "exemplar.py").fill
+    detect = detector(repository).probability
 
     def remove(image: U8, mask: U8) -> tuple[U8, U8]:
-        height, width = image.shape[:2]
-        padding = ((0, -height % 16), (0, -width % 16), (0, 0))
-        inputs = {"image": np.pad(image, padding, "edge")[None], "mask": np.pad(mask, padding, "edge")[None]}
-        result, strokes = session.run(["result", "strokes"], inputs)
-        return result[0, :height, :width], strokes[0, :height, :width]
+        done = removal.remove_text(image, mask, detect, fill)
+        return done.result, done.strokes
 
     return remove
 
@@ -112,7 +109,7 @@ def measure(remove: Remove, drawn: list[Sample], reader: ocr.Reader, before: lis
 
 def evaluate(options: Options) -> Table:
     """The table of the text_removal that ships."""
-    remove = onnx_remover(options.repository / "text_removal" / "1" / "model.onnx")
+    remove = served(options.repository)
     photos = photographs(options.data / "photos" / "dev")
     drawn = windows_with_text(photos, WINDOWS // 10 if options.quick else WINDOWS)
     reader = ocr.Reader()
