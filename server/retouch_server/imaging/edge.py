@@ -61,11 +61,13 @@ def stain(source: Pixels, mask: U8) -> Bools:
 
 def bounds(flags: Bools, margin_px: int) -> tuple[slice, slice] | None:
     """The box around what is true in `flags` (h, w), grown by a margin as far as there are pixels; None: nothing is."""
-    rows, columns = np.flatnonzero(flags.any(axis=1)), np.flatnonzero(flags.any(axis=0))
-    if not rows.size:
-        return None
-    rows = slice(max(0, int(rows[0]) - margin_px), int(rows[-1]) + 1 + margin_px)
-    return rows, slice(max(0, int(columns[0]) - margin_px), int(columns[-1]) + 1 + margin_px)
+    spans: list[slice] = []
+    for axis, length in ((1, flags.shape[0]), (0, flags.shape[1])):
+        found = np.flatnonzero(flags.any(axis=axis))
+        if not found.size:
+            return None
+        spans.append(slice(max(0, int(found[0]) - margin_px), min(length, int(found[-1]) + 1 + margin_px)))
+    return spans[0], spans[1]
 
 
 def hole(mask: U8, stained: Bools) -> U8:
