@@ -165,10 +165,11 @@ class TiledStage:
                     continue
                 await self._slots.acquire()
                 work.running += 1
-                pixels = window_rows[:, tile.column.window.slice]
+                pixels = window_rows[:, tile.column.window.slice].copy()  # a view would keep the whole row of windows
                 group.create_task(self._run(tile, pixels, known, work))
             work.is_cut = True
             work.settle()
+            del work, window_rows, known  # or they would be kept while the next ones are awaited
             buffer.release(row.row.window.stop if number + 1 == len(self._rows) else self._rows[number + 1].row.window.start)
         async for _ in bands:  # the end of the stream
             raise AssertionError("rows after the last")
