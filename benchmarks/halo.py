@@ -31,7 +31,6 @@ from retouch_server.pipeline.regions import StageMask
 from retouch_server.pipeline.stages.job import Fill
 
 BOUNDS = {"residual_share": Bound(most=0.02), "halo_share": Bound(most=0.02), "rim_levels": Bound(most=2.0)}
-SIZE_PX = 512
 RING_PX = range(1, 7)
 SMOOTH_PX = 12.0
 """The truth is averaged so far for `stroke - truth`: its texture, which no fill knows, would else be part of both sides."""
@@ -80,6 +79,7 @@ JOBS: dict[str, MakeJob] = {"ours": Fill, "plain": Plain}
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, default=None, help="photographs to draw on; none: crops of the one that ships")
     parser.add_argument("--photographs", type=int, default=6, help="how many of them")
+    parser.add_argument("--size", type=int, default=512, help="side of the square cut from each, px")
     parser.add_argument("--pictures", type=Path, help="a folder for the worst at 4:1: before, mask, plain, ours, truth")
 
 
@@ -88,7 +88,7 @@ async def measure(options: argparse.Namespace) -> Report:
     cases: dict[str, list[Case]] = {}
     drifts: dict[str, list[tuple[float, float]]] = {"pasted": [], "whole": []}
     worst: dict[str, tuple[float, Pixels]] = {}
-    for number, truth in enumerate(_crops(options.folder, options.photographs)):
+    for number, truth in enumerate(_crops(options)):
         photo = Photo(number, truth, strokes(*truth.shape[:2]))
         before, named = drawn(truth, photo.layers), masks(_covered(photo.layers))
         for name, mask in named.items():
@@ -125,7 +125,7 @@ async def measure(options: argparse.Namespace) -> Report:
             figures[f"{who} {name}".replace(" ", "_")] = share
     ours = cases["classical ours"]
     notes = (
-        f"{len({case.photo for case in ours})} crops of {SIZE_PX}² px, {len(ours)} pairs of stroke and mask",
+        f"{len({case.photo for case in ours})} crops of {options.size}² px, {len(ours)} pairs of stroke and mask",
         "every byte outside the masks was kept",
     )
     return Report("halo", rounded(figures), BOUNDS, notes)
@@ -212,19 +212,20 @@ def _coded(picture: Pixels) -> Pixels:
             return np.asarray(image.convert("RGB"))
 
 
-def _crops(folder: Path | None, count: int) -> Iterator[Pixels]:
-    """SIZE_PX² from the middle of each photograph in `folder`, or side by side from the one that ships."""
-    if folder is None:
+def _crops(options: argparse.Namespace) -> Iterator[Pixels]:
+    """A square from the middle of each photograph in the folder, or squares side by side from the one that ships."""
+    size: int = options.size
+    if options.folder is None:
         photo = photograph()
-        places = [(y, x) for y in (40, 540) for x in (20, 540, 1060)]
-        yield from (photo[y : y + SIZE_PX, x : x + SIZE_PX] for y, x in places[:count])
+        places = [(y, x) for y in range(0, photo.shape[0] - size + 1, size) for x in range(0, photo.shape[1] - size + 1, size)]
+        yield from (photo[y : y + size, x : x + size] for y, x in places[: options.photographs])
         return
-    for path in sorted(folder.iterdir())[:count]:
+    for path in sorted(options.folder.iterdir())[: options.photographs]:
         with Image.open(path) as image:
             pixels = np.asarray(image.convert("RGB"))
-        y, x = ((length - SIZE_PX) // 2 for length in pixels.shape[:2])
+        y, x = ((length - size) // 2 for length in pixels.shape[:2])
         if min(y, x) >= 0:
-            yield pixels[y : y + SIZE_PX, x : x + SIZE_PX]
+            yield pixels[y : y + size, x : x + size]
 
 
 def _remembering(fill: Model) -> Model:
@@ -244,7 +245,7 @@ def _panel(pictures: Sequence[Pixels], result: Pixels, truth: Pixels) -> Pixels:
     """Where the result errs most, VIEW_PX² of each picture side by side, four times as large."""
     error = np.abs(result.astype(np.float32) - truth).sum(axis=2)
     y, x = np.unravel_index(np.argmax(cv2.boxFilter(error, -1, (9, 9))), error.shape)
-    top, left = (int(np.clip(at - VIEW_PX // 2, 0, SIZE_PX - VIEW_PX)) for at in (y, x))
+    top, left = (int(np.clip(at - VIEW_PX // 2, 0, length - VIEW_PX)) for at, length in zip((y, x), error.shape, strict=True))
     views = [np.atleast_3d(picture)[top : top + VIEW_PX, left : left + VIEW_PX] for picture in pictures]
     row = np.concatenate([np.broadcast_to(view, (VIEW_PX, VIEW_PX, 3)) for view in views], axis=1)
     return row.repeat(4, axis=0).repeat(4, axis=1)

@@ -40,7 +40,7 @@ async def filled(image: Pixels, mask: Pixels, model: Model, job: MakeJob = Fill)
     plan = StagePlan(StageName.INPAINT, SPEC, grid, to_run, stage_mask, "a benchmark")
     source, sink = RowChannel(2), RowChannel(height)
     with ThreadPoolExecutor(1) as executor:
-        context = StageContext(Dispatcher(backend), executor, Metrics(), tiles_in_flight=2)
+        context = StageContext(Dispatcher(backend), executor, Metrics(), tiles_in_flight=1)
         async with asyncio.TaskGroup() as group:
             group.create_task(TiledStage(plan, job(SPEC, stage_mask), channels, context).run(source, sink))
             await source.put(Band(0, image))
