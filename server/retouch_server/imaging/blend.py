@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from retouch_server.imaging.pyramid import weighted
 from retouch_server.imaging.rows import Pixels
-from retouch_server.tiling import ramps
+from retouch_server.tiling import shares
 from retouch_server.tiling.ramps import TRANSITION
 
 TOLERANCE = 1.0
@@ -65,17 +65,15 @@ def steps(pixels: Pixels, axis: int) -> NDArray[np.float64]:
 
     Beside is BESIDE_PX away, less in a zone that ends before, on either side; their mean.
     """
-    n = pixels.shape[axis]
+    n, length = pixels.shape[axis], pixels.shape[1 - axis]
     away = min(BESIDE_PX, n // 2 - 1)
     if away < 0:
-        return np.zeros((2, pixels.shape[1 - axis]))
-    across, before, behind = (_step(pixels, axis, n // 2 + at) for at in (0, -away, away))
-    return np.stack([across, (before + behind) / 2])
-
-
-def _step(pixels: Pixels, axis: int, line: int) -> NDArray[np.float64]:
-    lines = pixels[_along(axis, line - 1, line + 1)].astype(np.int16)
-    return np.asarray(np.abs(np.diff(lines, axis=axis)).mean(axis=(axis, 2)), np.float64)
+        return np.zeros((2, length))
+    behind = [n // 2, n // 2 - away, n // 2 + away]
+    change = cv2.absdiff(pixels.take(behind, axis), pixels.take([line - 1 for line in behind], axis))
+    means = cv2.reduce(change.reshape(-1, pixels.shape[2]), 1, cv2.REDUCE_AVG, dtype=cv2.CV_64F)
+    across, before, after = np.asarray(means, np.float64).reshape(change.shape[:2]).swapaxes(0, axis)
+    return np.stack([across, (before + after) / 2])
 
 
 def disagreement(first: Pixels, second: Pixels, axis: int) -> float:
@@ -98,26 +96,27 @@ def blend(first: Pixels, second: Pixels, axis: int) -> Pixels:
     """
     if not first.size or not cv2.norm(first, second, cv2.NORM_INF):
         return first
-    weights = ramps(first.shape[axis])
+    levels = shares(first.shape[axis])
     length = first.shape[1 - axis]
     if length <= PIECE_PX:
-        return _blend(first, second, weights, axis)
+        return _blend(first, second, levels, axis)
     # Pieces overlap by more than the pyramid's support and begin on its coarsest nodes: they fit as if they were one.
-    overlap = 8 << (len(weights) - 1)
+    overlap = 8 << (len(levels) - 1)
     out = np.empty_like(first)
     for start in range(0, length, PIECE_PX):
         stop, begin = min(start + PIECE_PX, length), max(0, start - overlap)
         piece = _along(1 - axis, begin, min(stop + overlap, length))
-        mixed = _blend(first[piece], second[piece], weights, axis)
+        mixed = _blend(first[piece], second[piece], levels, axis)
         out[_along(1 - axis, start, stop)] = mixed[_along(1 - axis, start - begin, stop - begin)]
     return out
 
 
-def _blend(first: Pixels, second: Pixels, weights: tuple[NDArray[np.float32], ...], axis: int) -> Pixels:
+def _blend(first: Pixels, second: Pixels, levels: tuple[NDArray[np.float32], ...], axis: int) -> Pixels:
     difference = np.asarray(cv2.subtract(second, first, dtype=cv2.CV_32F), np.float32).reshape(first.shape)
-    change = weighted(difference, weights, axis)
-    np.clip(change, np.minimum(difference, 0), np.maximum(difference, 0), out=change)
-    return np.asarray(cv2.add(first, change, dtype=cv2.CV_8U), np.uint8).reshape(first.shape)
+    change = weighted(difference, levels, axis)
+    mixed = cv2.add(first, change, dtype=cv2.CV_8U)
+    mixed = cv2.min(cv2.max(mixed, cv2.min(first, second)), cv2.max(first, second))
+    return np.asarray(mixed, np.uint8).reshape(first.shape)
 
 
 def _along(axis: int, start: int, stop: int) -> tuple[slice, ...]:
