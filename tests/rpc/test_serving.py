@@ -31,6 +31,7 @@ from retouch_server.errors import ModelUnavailable
 from retouch_server.imaging.codec import encode_png
 from retouch_server.models.fake import FakeBackend
 from retouch_server.pipeline import edit
+from retouch_server.pipeline.cost import Work
 from retouch_server.rpc import convert
 from retouch_server.rpc.server import SERVICES
 from tests.rpc.test_sequences import check_refusal
@@ -84,7 +85,7 @@ async def test_models_are_listed_as_they_are_served(service: Service) -> None:
 
 
 async def test_a_deadline_that_the_estimate_cannot_meet_is_refused_at_once(service: Service) -> None:
-    service.app.editor.estimator.record("upscale_conservative_x2", 1, 1000.0)
+    service.app.editor.estimator.guess("upscale_conservative_x2", 1000.0, 0.0)
     began = time.monotonic()
     outcome = await say(service.edits, edit_of(noise(200, 200), scale=2), timeout_s=60)
     assert time.monotonic() - began < 10
@@ -96,18 +97,19 @@ async def test_a_deadline_that_the_estimate_cannot_meet_is_refused_at_once(servi
 
 async def test_small_images_and_faults_do_not_spoil_the_estimate(service: Service) -> None:
     """What an image of a few pixels takes is overhead; a stage that waited for its model says nothing of pixels."""
-    before = service.app.editor.estimator._seconds_per_px.copy()
+    estimator = service.app.editor.estimator
     for _ in range(5):
         await say(service.edits, edit_of(noise(1, 1), scale=2))
     service.backend.faults.extend(ModelUnavailable("away", 1.0) for _ in range(2))
     await say(service.edits, edit_of(noise(200, 200), scale=2))
-    assert service.app.editor.estimator._seconds_per_px == before
+    # A millisecond for a pixel would be half an hour for a window.
+    assert estimator._costs["upscale_conservative_x2"].seconds(Work(1)) < 1.0
     await say(service.edits, edit_of(noise(200, 200, seed=1), scale=2))
-    assert service.app.editor.estimator._seconds_per_px != before
+    assert estimator._costs["upscale_conservative_x2"].measured
 
 
 async def test_without_a_deadline_any_estimate_will_do(service: Service) -> None:
-    service.app.editor.estimator.record("upscale_conservative_x2", 1, 1000.0)
+    service.app.editor.estimator.guess("upscale_conservative_x2", 1000.0, 0.0)
     call = service.edits.Edit(iter(edit_of(IMAGE, scale=2)))
     responses = [response async for response in call]
     assert responses[-1].WhichOneof("message") == "done"

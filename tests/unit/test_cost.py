@@ -20,8 +20,12 @@ def test_who_runs_alone_has_all_the_time() -> None:
     clock = Clock()
     shares = Shares(clock)
     clock.now_s = 5.0
-    with shares.running("a"), shares.running("a"):
-        clock.now_s = 8.0
+    shares.enter("a")
+    shares.enter("a")
+    clock.now_s = 7.0
+    shares.leave("a")
+    clock.now_s = 8.0
+    shares.leave("a")
     clock.now_s = 9.0
     assert shares.take("a") == 3.0
     assert shares.take("a") == 0.0
@@ -30,28 +34,26 @@ def test_who_runs_alone_has_all_the_time() -> None:
 def test_those_who_run_together_share() -> None:
     clock = Clock()
     shares = Shares(clock)
-    with shares.running("a"):
-        clock.now_s = 2.0
-        with shares.running("b"):
-            clock.now_s = 6.0
-        clock.now_s = 7.0
+    shares.enter("a")
+    clock.now_s = 2.0
+    shares.enter("b")
+    clock.now_s = 6.0
+    shares.leave("b")
+    clock.now_s = 7.0
+    shares.leave("a")
     assert (shares.take("a"), shares.take("b")) == (2.0 + 2.0 + 1.0, 2.0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 10)), max_size=40))
 def test_no_second_is_lost_or_counted_twice(steps: list[tuple[int, float]]) -> None:
     clock = Clock()
-    shares, inside, busy_s = Shares(clock), {}, 0.0  # type: ignore[var-annotated]
+    shares, busy_s = Shares(clock), 0.0
+    inside: set[int] = set()
     for key, pause_s in steps:
-        if key in inside:
-            inside.pop(key).__exit__(None, None, None)
-        else:
-            inside[key] = shares.running(key)
-            inside[key].__enter__()
+        (shares.leave if key in inside else shares.enter)(key)
+        inside ^= {key}
         busy_s += pause_s * bool(inside)
         clock.now_s += pause_s
-    for context in inside.values():
-        context.__exit__(None, None, None)
     assert sum(shares.take(key) for key in range(4)) == pytest.approx(busy_s)
 
 
@@ -63,8 +65,8 @@ def test_both_weights_are_found() -> None:
     rng, cost = np.random.default_rng(0), Cost((1.0, 1.0))
     for _ in range(60):
         work = Work(float(rng.uniform(1, 50)), 0.0)
-        work = Work(work.windows, float(rng.uniform(0, 0.5)) * work.windows)
-        cost.learn(work, (0.3 * work.windows + 2.0 * work.holes) * float(rng.uniform(0.9, 1.1)))
+        work = Work(work.units, float(rng.uniform(0, 0.5)) * work.units)
+        cost.learn(work, (0.3 * work.units + 2.0 * work.extra) * float(rng.uniform(0.9, 1.1)))
     assert cost.seconds(Work(10, 0)) == pytest.approx(3.0, rel=0.15)
     assert cost.seconds(Work(10, 5)) == pytest.approx(13.0, rel=0.1)
 
@@ -94,3 +96,10 @@ def test_an_estimate_is_never_negative_and_grows_with_the_work(told: list[tuple[
     cost.learn(Work(0, 0), 3.0)
     cost.learn(Work(3, 0), 0.0)
     assert cost.seconds(Work(1, 0.5)) == little
+
+
+def test_work_far_below_a_unit_is_overhead_and_hardly_counts() -> None:
+    cost = Cost((1.0, 1.0))
+    for _ in range(30):
+        cost.learn(Work(1e-5), 0.05)
+    assert cost.seconds(Work(1)) == pytest.approx(1.0, rel=0.01)

@@ -6,68 +6,110 @@ from retouch_server.errors import ModelFault, ModelUnavailable
 from retouch_server.models.catalogue import Catalogue
 from retouch_server.models.dispatch import Dispatcher
 from retouch_server.models.fake import FakeBackend
-from retouch_server.pipeline.estimate import UNMEASURED_SECONDS_PER_PX, WEIGHT, Estimator, measure
+from retouch_server.pipeline.estimate import ROWS_S, UNMEASURED_S, Estimator, measure, work_of
 from retouch_server.pipeline.findings import Findings
 from retouch_server.pipeline.plan import Plan, make_plan
 from retouch_server.pipeline.request import EditRequest, Options, StageName
 from tests.support.models import WINDOW_PX, fake_models
 
 
-async def plan_of(height: int = 200, width: int = 200, **options: object) -> Plan:
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+async def plan_of(height: int = 200, width: int = 200, **options: object) -> tuple[Plan, EditRequest]:
     catalogue = Catalogue(FakeBackend(fake_models()))
     await catalogue.refresh()
-    return make_plan(EditRequest(height, width, 3, options=Options(**options)), Findings(), catalogue)  # type: ignore[arg-type]
+    request = EditRequest(height, width, 3, options=Options(**options))  # type: ignore[arg-type]
+    return make_plan(request, Findings(), catalogue), request
 
 
-def total(estimator: Estimator, plan: Plan) -> float:
-    return sum(estimator.stages(plan).values())
+def stages_s(estimator: Estimator, planned: tuple[Plan, EditRequest]) -> float:
+    return sum(estimator.estimate(*planned).stages_s.values())
 
 
-def test_edits_that_run_already_take_their_share() -> None:
-    now_s = 100.0
-    estimator = Estimator(lambda: now_s)
+async def test_edits_that_run_already_take_their_share() -> None:
+    clock, planned = Clock(), await plan_of()
+    estimator = Estimator(clock)
+    short, long = (estimator.estimate(*planned) for _ in range(2))
     assert estimator.wait(10.0) == 0.0
-    with estimator.running(4.0), estimator.running(60.0):
-        assert estimator.wait(10.0) == 4.0 + 10.0  # the short one ends first, the long one shares to the end
-        now_s = 103.0
-        assert estimator.wait(10.0) == 1.0 + 10.0
-        now_s = 200.0
+    short.stages_s[StageName.UPSCALE] = 4.0 - short.rows_s
+    long.stages_s[StageName.UPSCALE] = 60.0 - long.rows_s
+    with estimator.running(short, *planned), estimator.running(long, *planned):
+        assert estimator.wait(10.0) == pytest.approx(4.0 + 10.0)  # the short one ends first, the long one shares to the end
+        clock.now_s += 3.0
+        assert estimator.wait(10.0) == pytest.approx(1.0 + 10.0)
+        clock.now_s += 97.0
         assert estimator.wait(10.0) == 0.0  # overdue: nothing is known of what is left
     assert estimator.wait(10.0) == 0.0
 
 
 async def test_a_model_that_never_ran_is_taken_to_be_slow() -> None:
-    plan = await plan_of(scale=2)
+    plan, request = await plan_of(scale=2)
     (stage,) = plan.stages
     assert stage.run_px == len(stage.to_run) * WINDOW_PX**2
-    assert Estimator().stages(plan) == {StageName.UPSCALE: stage.run_px * UNMEASURED_SECONDS_PER_PX}
+    assert work_of(stage).units == len(stage.to_run)
+    assert Estimator().estimate(plan, request).stages_s == {StageName.UPSCALE: len(stage.to_run) * UNMEASURED_S[0]}
 
 
-async def test_the_first_measurement_counts_whole_and_later_ones_move_it() -> None:
-    plan, estimator = await plan_of(scale=2), Estimator()
-    (stage,) = plan.stages
-    estimator.record(stage.spec.name, stage.run_px, 3.0)
-    assert total(estimator, plan) == pytest.approx(3.0)
-    estimator.record(stage.spec.name, stage.run_px, 13.0)
-    assert total(estimator, plan) == pytest.approx(3.0 + WEIGHT * 10.0)
+async def test_what_was_measured_replaces_the_guess() -> None:
+    planned, estimator = await plan_of(scale=2), Estimator()
+    (stage,) = planned[0].stages
+    for _ in range(20):
+        estimator.learn(stage.spec.name, work_of(stage), 3.0)
+    assert stages_s(estimator, planned) == pytest.approx(3.0, rel=0.05)
 
 
-async def test_nothing_is_learnt_from_nothing() -> None:
-    plan, estimator = await plan_of(scale=2), Estimator()
-    before = total(estimator, plan)
-    estimator.record(plan.stages[0].spec.name, 0, 3.0)
-    estimator.record(plan.stages[0].spec.name, 100, 0.0)
-    assert total(estimator, plan) == before
+async def test_an_edit_that_took_longer_than_told_moves_the_next_estimate() -> None:
+    clock, planned = Clock(), await plan_of(scale=2)
+    estimator = Estimator(clock)
+    first = estimator.estimate(*planned)
+    assert (first.factor, first.error) == (1.0, 0.0)
+    with estimator.running(first, *planned):
+        clock.now_s += 2 * first.total_s
+    second = estimator.estimate(*planned)
+    assert second.factor == pytest.approx(2.0)
+    assert second.error == pytest.approx(0.5)
+
+
+async def test_nothing_is_learnt_from_an_edit_that_says_nothing() -> None:
+    clock, planned = Clock(), await plan_of(scale=2)
+    estimator = Estimator(clock)
+    before = estimator.estimate(*planned)
+    with estimator.running(before, *planned) as run:
+        run.is_typical = False
+        clock.now_s += 100.0
+    failing = estimator.running(before, *planned)
+    failing.__enter__()
+    clock.now_s += 100.0
+    error = ModelFault("any", "bad")
+    assert not failing.__exit__(ModelFault, error, None)
+    assert estimator.estimate(*planned) == before
+
+
+async def test_what_an_edit_takes_beside_the_models_is_learnt_from_those_that_were_alone() -> None:
+    clock, planned = Clock(), await plan_of()
+    estimator = Estimator(clock)
+    assert estimator.estimate(*planned).rows_s == pytest.approx(ROWS_S[0] + ROWS_S[1] * 0.08)
+    for _ in range(30):
+        with estimator.running(estimator.estimate(*planned), *planned) as run:
+            run.machine_s = 1.0
+            clock.now_s += 1.5
+    assert estimator.estimate(*planned).rows_s == pytest.approx(0.5, rel=0.05)
 
 
 async def test_a_small_image_is_estimated_by_its_own_size() -> None:
     small, large = await plan_of(10, 10, scale=2), await plan_of(1000, 1000, scale=2)
-    assert small.stages[0].run_px == 100
-    assert total(Estimator(), small) < total(Estimator(), large)
+    assert small[0].stages[0].run_px == 100
+    assert stages_s(Estimator(), small) < stages_s(Estimator(), large)
 
 
-async def test_an_edit_without_stages_costs_nothing() -> None:
-    assert total(Estimator(), await plan_of()) == 0.0
+async def test_an_edit_without_stages_costs_no_model_time() -> None:
+    assert stages_s(Estimator(), await plan_of()) == 0.0
 
 
 async def test_the_self_measurement_runs_every_tile_model_and_survives_those_that_fail() -> None:
@@ -84,7 +126,7 @@ async def test_the_self_measurement_runs_every_tile_model_and_survives_those_tha
     ran = {"inpaint_classical", "identity", "upscale_conservative_x2", "upscale_creative_x2"}
     assert ran < set(backend.calls)
     assert "precheck" not in backend.calls
-    assert set(estimator._seconds_per_px) == {
+    assert set(estimator._costs) == {
         *ran,
         "upscale_conservative_x4",
         "upscale_creative_x4",

@@ -104,7 +104,7 @@ def from_plan(message: plan_pb2.Plan) -> plan.Plan:
 def from_estimate(message: plan_pb2.Estimate) -> plan.Estimate:
     """How long it should take, in seconds."""
     stages_s = {_word(plan_pb2.Stage, each.stage): each.estimate_ms / 1000 for each in message.stages}
-    return plan.Estimate(stages_s, message.total_ms / 1000)
+    return plan.Estimate(stages_s, message.total_ms / 1000, message.median_error)
 
 
 def from_precheck(message: precheck_service_pb2.PrecheckResponse, notes: list[str]) -> plan.Precheck:

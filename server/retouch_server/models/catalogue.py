@@ -64,8 +64,12 @@ class Catalogue:
         return spec
 
     def find(self, kind: Kind, *, methods: tuple[str, ...] = (), scale: int = 1) -> ModelSpec | None:
-        """The first ready model of that kind and scale, in the order of `methods` (any when empty); None when there is none."""
+        """The first ready model of that kind and scale, in the order of `methods` (any when empty); None when there is none.
+
+        Of several with one method the preferred, as imported models are, else the first by name.
+        """
         fitting = [s for s in self._specs.values() if s.kind == kind and s.scale == scale and s.is_ready]
+        fitting.sort(key=lambda spec: -spec.preference)
         if not methods:
             return fitting[0] if fitting else None
         return next((s for method in methods for s in fitting if s.method == method), None)

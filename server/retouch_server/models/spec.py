@@ -24,7 +24,8 @@ class ModelSpec:
 
     receptive_field_px: how far a pixel's influence reaches, at most; window_px where every pixel of a window may change
     every other (a search through the window, pooling over it). declared_blend_px: what the configuration says of blending
-    where the rule below does not suit the model. inputs: the names of its input tensors.
+    where the rule below does not suit the model. preference: of models with one method the highest is used unasked. inputs: the
+    names of its input tensors.
     """
 
     name: str
@@ -38,6 +39,7 @@ class ModelSpec:
     multiple_px: int = 1
     is_deterministic: bool = False
     takes_prompt: bool = False
+    preference: int = 0
     inputs: frozenset[str] = frozenset()
     versions: tuple[str, ...] = ()
     digest: str = ""
@@ -111,6 +113,7 @@ def parse_spec(
         multiple_px=integer("multiple_px", 1, 1),
         is_deterministic=flag("deterministic"),
         takes_prompt=flag("takes_prompt"),
+        preference=integer("preference", 0, 0),
         inputs=frozenset(inputs),
         versions=versions,
         digest=values.get("digest", ""),
@@ -119,6 +122,10 @@ def parse_spec(
     )
     if spec.window_px <= 2 * spec.halo_px:
         raise ValueError(f"model {name}: {PREFIX}window_px={spec.window_px} leaves no core between halos of {spec.halo_px}")
+    if spec.window_px % spec.multiple_px or spec.window_px - 2 * spec.halo_px < spec.multiple_px:
+        raise ValueError(
+            f"model {name}: {PREFIX}multiple_px={spec.multiple_px} must divide the window, {spec.window_px}, and fit between halos"
+        )
     if spec.receptive_field_px > spec.window_px:
         raise ValueError(
             f"model {name}: {PREFIX}receptive_field_px={spec.receptive_field_px} must be at most the window, {spec.window_px}, "

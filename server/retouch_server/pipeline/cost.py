@@ -1,12 +1,11 @@
-"""What a model's work costs, learnt while serving.
+"""What work costs, learnt while serving.
 
 Machine time is what counts: while two stages run, each gets half of every second (egalitarian processor sharing, Kleinrock
 1967). So the cost of a window comes out the same whether one edit runs or ten, and waiting is told apart from work.
 """
 
 import time
-from collections.abc import Callable, Generator, Hashable
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -22,18 +21,17 @@ class Shares:
         self._seconds: dict[Hashable, float] = {}
         self._since_s = clock()
 
-    @contextmanager
-    def running(self, key: Hashable) -> Generator[None]:
-        """Inside, `key` takes part; entered many times at once it still has one share."""
+    def enter(self, key: Hashable) -> None:
+        """From now on `key` takes part; entered many times at once it still has one share."""
         self._settle()
         self._running[key] = self._running.get(key, 0) + 1
-        try:
-            yield
-        finally:
-            self._settle()
-            self._running[key] -= 1
-            if not self._running[key]:
-                del self._running[key]
+
+    def leave(self, key: Hashable) -> None:
+        """Takes one `enter` back."""
+        self._settle()
+        self._running[key] -= 1
+        if not self._running[key]:
+            del self._running[key]
 
     def take(self, key: Hashable) -> float:
         """The machine seconds of `key`, which is then forgotten."""
@@ -51,25 +49,25 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What a stage asks of its model, in windows' worth of pixels: all that it is shown, and what of it lies in holes."""
+    """What is to be done: `units` of something, such as windows, and what makes it dearer, such as windows' worth of hole."""
 
-    windows: float
-    holes: float = 0.0
+    units: float
+    extra: float = 0.0
 
     @property
     def features(self) -> NDArray[np.float64]:
-        return np.array([self.windows, self.holes])
+        return np.array([self.units, self.extra])
 
 
 FORGET = 0.9
 """Weight of what is known against one new measurement."""
 PRIOR = 0.01
-"""Weight of the first guess: it decides what the measurements leave open, such as the cost of holes when none came."""
+"""Weight of the first guess: it decides what the measurements leave open, such as the cost of holes while none came."""
 
 
 @dataclass(slots=True)
 class Cost:
-    """Machine seconds of a model: windows · a + holes · b, a and b ≥ 0, by least squares per window with forgetting.
+    """Machine seconds of work: units · a + extra · b, a and b ≥ 0, by least squares per unit with forgetting.
 
     guess: a and b before anything is measured.
     """
@@ -81,11 +79,12 @@ class Cost:
 
     def learn(self, work: Work, seconds: float) -> None:
         """`work` took `seconds`. Nothing is learnt from nothing."""
-        if work.windows <= 0 or seconds <= 0:
+        if work.units <= 0 or seconds <= 0:
             return
-        row = work.features / work.windows  # small and large stages count alike
+        weight = 1 / max(work.units, 1.0)  # small and large stages count alike, but for those that are overhead more than work
+        row = work.features * weight
         self._squares = FORGET * self._squares + np.outer(row, row)
-        self._products = FORGET * self._products + row * (seconds / work.windows)
+        self._products = FORGET * self._products + row * (seconds * weight)
         self.measured += 1
 
     def seconds(self, work: Work) -> float:

@@ -14,7 +14,7 @@ from retouch_server.imaging.rows import Pixels
 from retouch_server.models.catalogue import Catalogue
 from retouch_server.models.dispatch import Models
 from retouch_server.models.spec import Kind
-from retouch_server.pipeline.estimate import Estimator
+from retouch_server.pipeline.estimate import Estimate, Estimator, work_of
 from retouch_server.pipeline.findings import Findings, Precheck, text_cells, unjudged
 from retouch_server.pipeline.plan import Plan, StagePlan, make_plan
 from retouch_server.pipeline.policy import BUILT_IN, Policy
@@ -31,7 +31,7 @@ def job_of(stage: StagePlan) -> Job:
     if stage.name == StageName.UPSCALE:
         return Enlarge(stage.spec)
     assert stage.mask is not None
-    return Fill(stage.spec, stage.mask)
+    return Fill(stage.spec, stage.mask, wish=stage.wish)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +41,8 @@ class PlannedEdit:
     request: EditRequest
     findings: Findings
     plan: Plan
-    estimate_s: dict[StageName, float]
-    wait_s: float
-    """What the edits that run already will take from this one."""
+    estimate: Estimate
     proxy: Pixels | None = None
-
-    @property
-    def total_s(self) -> float:
-        """Stages overlap in time but share the models' processors, with each other and with other edits."""
-        return sum(self.estimate_s.values()) + self.wait_s
 
 
 @dataclass(slots=True)
@@ -97,14 +90,21 @@ class Editor:
             self.metrics.precheck_decisions.labels(stage=stage.value, decision=decision).inc()
         for route in plan.routes:
             self.metrics.precheck_regions.labels(route=route.value).inc()
-        estimate_s = self.estimator.stages(plan)
-        return PlannedEdit(request, findings, plan, estimate_s, self.estimator.wait(sum(estimate_s.values())), proxy)
+        return PlannedEdit(request, findings, plan, self.estimator.estimate(plan, request), proxy)
 
     async def run(
         self, planned: PlannedEdit, source: RowChannel, sink: RowChannel, on_progress: Callable[[StageReport], None]
     ) -> EditReport:
         """Takes the image's rows from `source` and passes the result's rows to `sink`. Errors: those of the models."""
-        context = StageContext(self.dispatcher, self.executor, self.metrics, self.tiles_in_flight, on_progress, planned.proxy)
+        context = StageContext(
+            self.dispatcher,
+            self.executor,
+            self.metrics,
+            self.tiles_in_flight,
+            self.estimator.shares,
+            on_progress,
+            planned.proxy,
+        )
         stages = [TiledStage(stage, job_of(stage), planned.request.channels, context) for stage in planned.plan.stages]
         steps: list[_Step] = list(stages)
         tap = None
@@ -113,7 +113,7 @@ class Editor:
             tap = _ProxyTap(planned.request)
             at_input_size = sum(stage.name != StageName.UPSCALE for stage in planned.plan.stages)
             steps.insert(at_input_size, tap)
-        with self.estimator.running(sum(planned.estimate_s.values())):
+        with self.estimator.running(planned.estimate, planned.plan, planned.request) as run:
             async with asyncio.TaskGroup() as group:
                 for number, step in enumerate(steps):
                     after = sink if number + 1 == len(steps) else RowChannel(1)
@@ -121,9 +121,11 @@ class Editor:
                     source = after
                 if not steps:
                     group.create_task(_copy(source, sink))
-        report = EditReport([stage.report for stage in stages])
-        for stage in report.stages:
-            self._record(stage)
+            report = EditReport([stage.report for stage in stages])
+            for stage in report.stages:
+                self._record(stage)
+            run.machine_s = sum(stage.machine_seconds for stage in report.stages)
+            run.is_typical = all(_is_typical(stage) for stage in report.stages)
         if tap is not None and planned.proxy is not None:
             try:
                 report.residual_text_score = await self._residual_text(planned, planned.proxy, tap.builder.finish())
@@ -134,10 +136,8 @@ class Editor:
 
     def _record(self, report: StageReport) -> None:
         spec, name = report.plan.spec, report.plan.name.value
-        # Not learnt from: a small image (its time is overhead, not pixels), a stage that waited for a model to come back, and
-        # one that knew some of its results.
-        if report.plan.run_px >= spec.window_px**2 and not report.tiles_retried and not report.tiles_cached:
-            self.estimator.record(spec.name, report.plan.run_px, report.busy_seconds)
+        if _is_typical(report):
+            self.estimator.learn(spec.name, work_of(report.plan), report.machine_seconds)
         self.metrics.stage_seconds.labels(stage=name).observe(report.seconds)
         if report.seam.score:
             labels = {"stage": name, "model": spec.name, "version": spec.version}
@@ -164,6 +164,11 @@ class Editor:
         labels = {"stage": stage.name.value, "model": stage.spec.name, "version": stage.spec.version}
         self.metrics.residual_text_score.labels(**labels).observe(score)
         return score
+
+
+def _is_typical(report: StageReport) -> bool:
+    """Whether its time says what the work costs: not when it waited for a model to come back, or knew some of its results."""
+    return not report.tiles_retried and not report.tiles_cached
 
 
 class _ProxyTap:

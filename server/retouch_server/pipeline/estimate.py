@@ -3,60 +3,111 @@
 import asyncio
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 
 from retouch_server.errors import ModelFault, ModelUnavailable
+from retouch_server.geometry import Rect
 from retouch_server.models.backend import Array, Call, Output
 from retouch_server.models.catalogue import Catalogue
 from retouch_server.models.dispatch import Dispatcher
 from retouch_server.models.spec import Kind, ModelSpec
+from retouch_server.pipeline.calibration import Calibration
+from retouch_server.pipeline.cost import Cost, Shares, Work
 from retouch_server.pipeline.guide import unguided
-from retouch_server.pipeline.plan import Plan
-from retouch_server.pipeline.request import StageName
+from retouch_server.pipeline.plan import Plan, StagePlan
+from retouch_server.pipeline.request import EditRequest, StageName
+from retouch_server.pipeline.wish import UNSAID
 
 log = logging.getLogger(__name__)
 
-UNMEASURED_SECONDS_PER_PX = 2e-6
-"""For a model that has never run here; about the slowest that ships. The first run replaces it."""
-WEIGHT = 0.3
-"""Of a new measurement in the moving average."""
+UNMEASURED_S = (0.5, 1.0)
+"""Seconds for a window, and for a window of hole, of a model that never ran here; about the slowest that ships."""
+ROWS_S = (0.02, 0.01)
+"""Seconds for an edit, and for a megapixel in or out, beside the models; before any was measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What an edit should take. `stages_s`: machine time of each stage that runs; `rows_s`: of taking rows in and giving them
+    out; `wait_s`: what the edits that run already will take from it; `factor`: how such estimates fared; `error`: median of
+    |estimated / actual - 1| over the last ones, 0 before any; `in_flight`: edits that ran when it was made.
+    """
+
+    stages_s: dict[StageName, float]
+    rows_s: float = 0.0
+    wait_s: float = 0.0
+    factor: float = 1.0
+    error: float = 0.0
+    in_flight: int = 0
+
+    @property
+    def own_s(self) -> float:
+        """Machine time of the edit, were it alone. Stages overlap in time but share the models' processors."""
+        return sum(self.stages_s.values()) + self.rows_s
+
+    @property
+    def total_s(self) -> float:
+        """From `accepted` to `done`."""
+        return (self.own_s + self.wait_s) * self.factor
+
+
+class Run:
+    """An edit under way. `is_typical` is set to False where nothing can be learnt from it: some of its work was not done
+    (results were kept from before), or was done twice."""
+
+    def __init__(self) -> None:
+        self.is_typical = True
+        self.machine_s = 0.0
 
 
 class Estimator:
-    """Seconds of model time per window pixel, for each model: an exponential moving average over stages that ran."""
+    """Learns what models cost, and what the time between `accepted` and `done` then comes to."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._seconds_per_px: dict[str, float] = {}
+        self.shares = Shares(clock)
         self._clock = clock
-        self._ends_s: dict[object, float] = {}  # when each edit that runs should have had its model time
+        self._costs: defaultdict[str, Cost] = defaultdict(lambda: Cost(UNMEASURED_S))
+        self._rows = Cost(ROWS_S)
+        self._calibration = Calibration()
+        self._ends_s: dict[Run, float] = {}  # when each edit that runs should have had its machine time
 
-    def record(self, model: str, pixels: int, seconds: float) -> None:
-        """A stage that ran `model` over windows of `pixels` px in all took `seconds`."""
-        if pixels <= 0 or seconds <= 0:
-            return
-        measured = seconds / pixels
-        known = self._seconds_per_px.get(model)
-        self._seconds_per_px[model] = measured if known is None else known + WEIGHT * (measured - known)
+    def estimate(self, plan: Plan, request: EditRequest) -> Estimate:
+        """The estimate for an edit that starts now."""
+        stages_s = {stage.name: self._costs[stage.spec.name].seconds(work_of(stage)) for stage in plan.stages}
+        rows_s = self._rows.seconds(_rows_of(plan, request))
+        own_s = sum(stages_s.values()) + rows_s
+        factor, error = self._calibration.factor(len(self._ends_s)), self._calibration.error
+        return Estimate(stages_s, rows_s, self.wait(own_s), factor, error, len(self._ends_s))
 
-    def stages(self, plan: Plan) -> dict[StageName, float]:
-        """Seconds for each stage that runs."""
-        return {
-            stage.name: stage.run_px * self._seconds_per_px.get(stage.spec.name, UNMEASURED_SECONDS_PER_PX)
-            for stage in plan.stages
-        }
+    def learn(self, model: str, work: Work, seconds: float) -> None:
+        """`work` took `model` so many machine seconds."""
+        self._costs[model].learn(work, seconds)
+
+    def guess(self, model: str, window_s: float, hole_s: float) -> None:
+        """What to start from: seconds for a window, and for a window of hole."""
+        self._costs[model] = Cost((window_s, hole_s))
 
     @contextmanager
-    def running(self, seconds: float) -> Generator[None]:
-        """Inside, an edit with an estimate of `seconds` shares the models with the others."""
-        edit = object()
-        self._ends_s[edit] = self._clock() + seconds
+    def running(self, estimate: Estimate, plan: Plan, request: EditRequest) -> Generator[Run]:
+        """Inside, an edit shares the models with the others; when it ends well, its estimate is compared with what it took."""
+        run, began_s = Run(), self._clock()
+        self._ends_s[run] = began_s + estimate.own_s
+        was_alone = len(self._ends_s) == 1
         try:
-            yield
+            yield run
         finally:
-            del self._ends_s[edit]
+            del self._ends_s[run]
+        if not run.is_typical:
+            return
+        actual_s = self._clock() - began_s
+        self._calibration.learn(estimate.own_s + estimate.wait_s, estimate.total_s, actual_s, estimate.in_flight)
+        if was_alone and not self._ends_s:
+            self._rows.learn(_rows_of(plan, request), actual_s - run.machine_s)
 
     def wait(self, seconds: float) -> float:
         """Seconds that edits which run now will take from one of `seconds`: each has an equal share while both run."""
@@ -64,35 +115,57 @@ class Estimator:
         return sum(min(seconds, max(0.0, end_s - now_s)) for end_s in self._ends_s.values())
 
 
+def work_of(stage: StagePlan) -> Work:
+    """In windows of the stage's model."""
+    window = stage.spec.window_px**2
+    return Work(stage.run_px / window, stage.hole_px / window)
+
+
+def _rows_of(plan: Plan, request: EditRequest) -> Work:
+    return Work(1.0, request.pixels * (1 + plan.scale**2) / 1e6)
+
+
 MEASURED_AT_ONCE = 2
 """Windows at once in the self-measurement: as many as the shipped models have instances."""
+HOLES = (0.02, 0.25)
+"""Shares of the window that are hole in the self-measurement of models that take a mask."""
 
 
 async def measure(estimator: Estimator, catalogue: Catalogue, dispatcher: Dispatcher) -> None:
-    """Runs each tile model on two windows at once. A model that fails stays unmeasured."""
+    """Runs each tile model on two windows at once, with a small and a large hole. A model that fails stays unmeasured."""
     for spec in catalogue.specs:
         if spec.kind not in (Kind.TEXT_REMOVAL, Kind.INPAINT, Kind.UPSCALE) or not spec.is_ready:
             continue
-        call = _window(spec)
         try:
-            began_s = time.monotonic()
-            await asyncio.gather(*(_run(dispatcher, call) for _ in range(MEASURED_AT_ONCE)))
+            small_s, *large_s = [
+                await _timed(dispatcher, _window(spec, share)) for share in (HOLES if spec.kind != Kind.UPSCALE else (0.0,))
+            ]
         except (ModelUnavailable, ModelFault) as error:
             log.warning("the self-measurement of %s failed: %s", spec.name, error)
             continue
-        estimator.record(spec.name, MEASURED_AT_ONCE * spec.window_px**2, time.monotonic() - began_s)
+        hole_s = max(0.0, large_s[0] - small_s) / (HOLES[1] - HOLES[0]) if large_s else 0.0
+        estimator.guess(spec.name, max(1e-6, small_s - hole_s * HOLES[0]), hole_s)
 
 
-def _window(spec: ModelSpec) -> Call:
-    """A window of smooth noise; for models that take a mask, a hole of a ninth of it."""
+async def _timed(dispatcher: Dispatcher, call: Call) -> float:
+    """Seconds for one window, with as many at once as have room."""
+    began_s = time.monotonic()
+    await asyncio.gather(*(_run(dispatcher, call) for _ in range(MEASURED_AT_ONCE)))
+    return (time.monotonic() - began_s) / MEASURED_AT_ONCE
+
+
+def _window(spec: ModelSpec, hole_share: float) -> Call:
+    """A window of smooth noise; for models that take a mask, a square hole of that share in its middle."""
     side = spec.window_px
     coarse = np.random.default_rng(0).integers(0, 256, (side // 8 + 1, side // 8 + 1, 3), np.uint8)
     image = coarse.repeat(8, axis=0).repeat(8, axis=1)[:side, :side]
     inputs: dict[str, Array] = {"image": image}
     if spec.kind != Kind.UPSCALE:
         mask = np.zeros((side, side, 1), np.uint8)
-        mask[side // 3 : 2 * side // 3, side // 3 : 2 * side // 3] = 255
-        inputs |= {"mask": mask, **unguided(spec, side, side)}
+        hole_px = max(1, round(side * hole_share**0.5))
+        start = (side - hole_px) // 2
+        mask[start : start + hole_px, start : start + hole_px] = 255
+        inputs |= {"mask": mask, **unguided(spec, side, side), **UNSAID.inputs(spec, Rect(0, 0, side, side))}
     return Call(spec.name, inputs, {"result": Output((side * spec.scale, side * spec.scale, 3), np.uint8)})
 
 

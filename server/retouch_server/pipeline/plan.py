@@ -13,6 +13,7 @@ from retouch_server.pipeline.findings import Findings, RegionFinding
 from retouch_server.pipeline.policy import BUILT_IN, Policy
 from retouch_server.pipeline.regions import StageMask
 from retouch_server.pipeline.request import EditRequest, Inpaint, Options, StageName, TextRemoval
+from retouch_server.pipeline.wish import UNSAID, Wish
 from retouch_server.tiling import TileGrid
 
 
@@ -37,7 +38,8 @@ class Route(StrEnum):
 class StagePlan:
     """A stage that runs: `spec` on the tiles `to_run` (indices) of `grid`; `mask` is what it may touch, None: everything.
 
-    coarse: what is filled on the proxy first, None: nothing.
+    coarse: what is filled on the proxy first, None: nothing. hole_px: masked pixels of all windows that run, about. wish: what
+    models that draw are told.
     """
 
     name: StageName
@@ -47,6 +49,8 @@ class StagePlan:
     mask: StageMask | None
     reason: str
     coarse: Coarse | None = None
+    hole_px: float = 0.0
+    wish: Wish = UNSAID
 
     @property
     def run_px(self) -> int:
@@ -69,9 +73,9 @@ class Plan:
 def route(region: RegionFinding, options: Options) -> Route:
     """What the options and the findings make of one region."""
     removes_text = options.text_removal == TextRemoval.ALWAYS or (options.text_removal == TextRemoval.AUTO and region.has_text)
-    # Asked for by name, inpainting is done everywhere; left to us, it spares what text removal takes care of.
+    # Asked for by name or described, inpainting is done everywhere; left to us, it spares what text removal takes care of.
     inpaints = options.inpaint != Inpaint.NONE and (
-        options.inpaint != Inpaint.AUTO or not (removes_text and region.has_text and region.is_judged)
+        options.inpaint != Inpaint.AUTO or bool(options.prompt) or not (removes_text and region.has_text and region.is_judged)
     )
     if removes_text:
         return Route.TEXT_REMOVAL_THEN_INPAINT if inpaints else Route.TEXT_REMOVAL
@@ -127,6 +131,8 @@ def _inpaint(
     spec = catalogue.find(Kind.INPAINT, methods=methods)
     if spec is None and options.inpaint != Inpaint.AUTO:
         catalogue.require(Kind.INPAINT, methods=methods)
+    if options.prompt and options.inpaint == Inpaint.AUTO:
+        spec = next((s for s in catalogue.specs if s.kind == Kind.INPAINT and s.is_ready and s.takes_prompt), spec)
     if request.mask is None:
         return "no mask"
     labels = [label for label, r in enumerate(routes, start=1) if r.inpaints]
@@ -135,7 +141,10 @@ def _inpaint(
     spec = spec or catalogue.require(Kind.INPAINT, methods=methods)
     mask = StageMask(request.mask, findings.regions, labels)
     reason = f"{len(labels)} of {len(routes)} masked regions are to be filled; {spec.method} is "
-    reason += "the best method served" if options.inpaint == Inpaint.AUTO else "what was asked for"
+    if options.inpaint != Inpaint.AUTO:
+        reason += "what was asked for"
+    else:
+        reason += "what takes a prompt" if options.prompt and spec.takes_prompt else "the best method served"
     stage = _masked(StageName.INPAINT, spec, request, mask, reason)
     if not spec.takes_guide or findings.regions is None or not findings.judged:
         return stage
@@ -171,7 +180,9 @@ def _masked(name: StageName, spec: ModelSpec, request: EditRequest, mask: StageM
     """A stage on the tiles that its mask touches, within what they contribute: a window's rim is only context."""
     grid = _grid(spec, request)
     to_run = frozenset(tile.index for row in grid for tile in row.tiles if mask.any(tile.reach))
-    return StagePlan(name, spec, grid, to_run, mask, reason)
+    wish = Wish(request.options.prompt, request.options.seed)
+    windows = [tile.window for row in grid for tile in row.tiles if tile.index in to_run]
+    return StagePlan(name, spec, grid, to_run, mask, reason, hole_px=mask.area_px(windows), wish=wish)
 
 
 def _grid(spec: ModelSpec, request: EditRequest) -> TileGrid:

@@ -1,13 +1,13 @@
 """The connected parts of a mask, and masks cut down to some of them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from retouch_server.geometry import Rect
+from retouch_server.geometry import Rect, ceil_div
 from retouch_server.imaging.mask import Mask
 
 MOST_CELLS = 1024
@@ -93,6 +93,7 @@ class StageMask:
     def __init__(self, mask: Mask, regions: RegionMap | None = None, keep: Collection[int] = ()) -> None:
         """keep: labels of the regions that stay; with `regions` None the whole mask stays."""
         self._mask = mask
+        self._regions = regions
         self._cell_px = regions.cell_px if regions else 1
         kept = set(keep)
         everything = regions is None or kept >= set(range(1, len(regions) + 1))
@@ -106,6 +107,20 @@ class StageMask:
         rows = np.arange(rect.y, rect.bottom) // self._cell_px
         columns = np.arange(rect.x, rect.right) // self._cell_px
         return pixels * self._cells[np.ix_(rows, columns)]
+
+    def area_px(self, rects: Sequence[Rect]) -> float:
+        """Masked pixels in `rects`, what two of them share counted twice; to the cell of the regions' grid."""
+        if self._regions is None:
+            return float(sum(np.count_nonzero(self.window(rect)) for rect in rects))
+        cells = self._regions.coverage if self._cells is None else self._regions.coverage * self._cells
+        total = np.pad(cells.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+        px, (rows, columns) = self._cell_px, cells.shape
+        area = 0.0
+        for rect in rects:
+            y, x = rect.y // px, rect.x // px
+            bottom, right = min(rows, ceil_div(rect.bottom, px)), min(columns, ceil_div(rect.right, px))
+            area += total[bottom, right] - total[y, right] - total[bottom, x] + total[y, x]
+        return area * px**2
 
     def any(self, rect: Rect) -> bool:
         """Whether any pixel of `rect` is masked."""

@@ -199,9 +199,10 @@ def to_plan(planned: PlannedEdit) -> plan_pb2.Plan:
 def to_estimate(planned: PlannedEdit) -> plan_pb2.Estimate:
     stages = [
         plan_pb2.StageEstimate(stage=_STAGE[name], estimate_ms=round(seconds * 1000))
-        for name, seconds in planned.estimate_s.items()
+        for name, seconds in planned.estimate.stages_s.items()
     ]
-    return plan_pb2.Estimate(stages=stages, total_ms=round(planned.total_s * 1000))
+    estimate = planned.estimate
+    return plan_pb2.Estimate(stages=stages, total_ms=round(estimate.total_s * 1000), median_error=estimate.error)
 
 
 def to_progress(report: StageReport) -> edit_service_pb2.Progress:

@@ -210,14 +210,13 @@ class EditServicer:
             planned = await self._editor.plan(request, proxy)
             await self._masks.confirm(source)  # uploading and planning took a while
             remaining_s = cast(float | None, context.time_remaining())  # None without a deadline, whatever the stubs say
-            if remaining_s is not None and planned.total_s > remaining_s:
-                raise DeadlineTooShort(remaining_s, planned.total_s)
+            if remaining_s is not None and planned.estimate.total_s > remaining_s:
+                raise DeadlineTooShort(remaining_s, planned.estimate.total_s)
             await download.send(pb.EditResponse(accepted=_accepted(planned)))
             accepted_s = time.monotonic()
             report = await self._run(planned, upload, assembler, early, download, encoding)
             seconds = time.monotonic() - accepted_s
-            if planned.total_s:
-                self._metrics.estimate_ratio.observe(planned.total_s / seconds)
+            self._metrics.estimate_ratio.observe(planned.estimate.total_s / seconds)
             await download.send(pb.EditResponse(done=convert.to_done(planned, report, seconds)))
 
     async def _run(

@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from retouch.v1 import image_pb2 as retouch_dot_v1_dot_image__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15retouch/v1/plan.proto\x12\nretouch.v1\x1a\x16retouch/v1/image.proto\"\x88\x01\n\x06Region\x12 \n\x06\x62ounds\x18\x01 \x01(\x0b\x32\x10.retouch.v1.Rect\x12\x0f\n\x07\x61rea_px\x18\x02 \x01(\x04\x12\x12\n\ntext_score\x18\x03 \x01(\x02\x12\x15\n\rtexture_score\x18\x04 \x01(\x02\x12 \n\x05route\x18\x05 \x01(\x0e\x32\x11.retouch.v1.Route\"\x9d\x01\n\x08\x46indings\x12\x1a\n\x12needs_text_removal\x18\x01 \x01(\x08\x12%\n\x1dneeds_full_resolution_inpaint\x18\x02 \x01(\x08\x12\x12\n\ntext_score\x18\x03 \x01(\x02\x12\x15\n\rtexture_score\x18\x04 \x01(\x02\x12#\n\x07regions\x18\x05 \x03(\x0b\x32\x12.retouch.v1.Region\"=\n\x0cPlannedModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"\xad\x01\n\x0cPlannedStage\x12 \n\x05stage\x18\x01 \x01(\x0e\x32\x11.retouch.v1.Stage\x12\'\n\x05model\x18\x02 \x01(\x0b\x32\x18.retouch.v1.PlannedModel\x12\x13\n\x0btiles_total\x18\x03 \x01(\x04\x12\x14\n\x0ctiles_to_run\x18\x04 \x01(\x04\x12\x17\n\x0fskipped_because\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\\\n\x04Plan\x12(\n\x06stages\x18\x01 \x03(\x0b\x32\x18.retouch.v1.PlannedStage\x12*\n\x0boutput_size\x18\x02 \x01(\x0b\x32\x15.retouch.v1.ImageSize\"F\n\rStageEstimate\x12 \n\x05stage\x18\x01 \x01(\x0e\x32\x11.retouch.v1.Stage\x12\x13\n\x0b\x65stimate_ms\x18\x02 \x01(\x04\"G\n\x08\x45stimate\x12)\n\x06stages\x18\x01 \x03(\x0b\x32\x19.retouch.v1.StageEstimate\x12\x10\n\x08total_ms\x18\x02 \x01(\x04*\\\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x16\n\x12STAGE_TEXT_REMOVAL\x10\x01\x12\x11\n\rSTAGE_INPAINT\x10\x02\x12\x11\n\rSTAGE_UPSCALE\x10\x03*~\n\x05Route\x12\x15\n\x11ROUTE_UNSPECIFIED\x10\x00\x12\x0e\n\nROUTE_SKIP\x10\x01\x12\x16\n\x12ROUTE_TEXT_REMOVAL\x10\x02\x12\x11\n\rROUTE_INPAINT\x10\x03\x12#\n\x1fROUTE_TEXT_REMOVAL_THEN_INPAINT\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15retouch/v1/plan.proto\x12\nretouch.v1\x1a\x16retouch/v1/image.proto\"\x88\x01\n\x06Region\x12 \n\x06\x62ounds\x18\x01 \x01(\x0b\x32\x10.retouch.v1.Rect\x12\x0f\n\x07\x61rea_px\x18\x02 \x01(\x04\x12\x12\n\ntext_score\x18\x03 \x01(\x02\x12\x15\n\rtexture_score\x18\x04 \x01(\x02\x12 \n\x05route\x18\x05 \x01(\x0e\x32\x11.retouch.v1.Route\"\x9d\x01\n\x08\x46indings\x12\x1a\n\x12needs_text_removal\x18\x01 \x01(\x08\x12%\n\x1dneeds_full_resolution_inpaint\x18\x02 \x01(\x08\x12\x12\n\ntext_score\x18\x03 \x01(\x02\x12\x15\n\rtexture_score\x18\x04 \x01(\x02\x12#\n\x07regions\x18\x05 \x03(\x0b\x32\x12.retouch.v1.Region\"=\n\x0cPlannedModel\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"\xad\x01\n\x0cPlannedStage\x12 \n\x05stage\x18\x01 \x01(\x0e\x32\x11.retouch.v1.Stage\x12\'\n\x05model\x18\x02 \x01(\x0b\x32\x18.retouch.v1.PlannedModel\x12\x13\n\x0btiles_total\x18\x03 \x01(\x04\x12\x14\n\x0ctiles_to_run\x18\x04 \x01(\x04\x12\x17\n\x0fskipped_because\x18\x05 \x01(\t\x12\x0e\n\x06reason\x18\x06 \x01(\t\"\\\n\x04Plan\x12(\n\x06stages\x18\x01 \x03(\x0b\x32\x18.retouch.v1.PlannedStage\x12*\n\x0boutput_size\x18\x02 \x01(\x0b\x32\x15.retouch.v1.ImageSize\"F\n\rStageEstimate\x12 \n\x05stage\x18\x01 \x01(\x0e\x32\x11.retouch.v1.Stage\x12\x13\n\x0b\x65stimate_ms\x18\x02 \x01(\x04\"]\n\x08\x45stimate\x12)\n\x06stages\x18\x01 \x03(\x0b\x32\x19.retouch.v1.StageEstimate\x12\x10\n\x08total_ms\x18\x02 \x01(\x04\x12\x14\n\x0cmedian_error\x18\x03 \x01(\x02*\\\n\x05Stage\x12\x15\n\x11STAGE_UNSPECIFIED\x10\x00\x12\x16\n\x12STAGE_TEXT_REMOVAL\x10\x01\x12\x11\n\rSTAGE_INPAINT\x10\x02\x12\x11\n\rSTAGE_UPSCALE\x10\x03*~\n\x05Route\x12\x15\n\x11ROUTE_UNSPECIFIED\x10\x00\x12\x0e\n\nROUTE_SKIP\x10\x01\x12\x16\n\x12ROUTE_TEXT_REMOVAL\x10\x02\x12\x11\n\rROUTE_INPAINT\x10\x03\x12#\n\x1fROUTE_TEXT_REMOVAL_THEN_INPAINT\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'retouch.v1.plan_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STAGE']._serialized_start=838
-  _globals['_STAGE']._serialized_end=930
-  _globals['_ROUTE']._serialized_start=932
-  _globals['_ROUTE']._serialized_end=1058
+  _globals['_STAGE']._serialized_start=860
+  _globals['_STAGE']._serialized_end=952
+  _globals['_ROUTE']._serialized_start=954
+  _globals['_ROUTE']._serialized_end=1080
   _globals['_REGION']._serialized_start=62
   _globals['_REGION']._serialized_end=198
   _globals['_FINDINGS']._serialized_start=201
@@ -49,5 +49,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_STAGEESTIMATE']._serialized_start=693
   _globals['_STAGEESTIMATE']._serialized_end=763
   _globals['_ESTIMATE']._serialized_start=765
-  _globals['_ESTIMATE']._serialized_end=836
+  _globals['_ESTIMATE']._serialized_end=858
 # @@protoc_insertion_point(module_scope)

@@ -275,7 +275,7 @@ class StageEstimate(_message.Message):
     stage: Global___Stage.ValueType
     """Which."""
     estimate_ms: _builtins.int
-    """Milliseconds of model time, from what was measured while serving."""
+    """Milliseconds of model time had it the machine alone, from what was measured while serving."""
     def __init__(
         self,
         *,
@@ -298,8 +298,13 @@ class Estimate(_message.Message):
 
     STAGES_FIELD_NUMBER: _builtins.int
     TOTAL_MS_FIELD_NUMBER: _builtins.int
+    MEDIAN_ERROR_FIELD_NUMBER: _builtins.int
     total_ms: _builtins.int
-    """All of them together, with what the edits that run already will take from it."""
+    """From `accepted` to `done`, once the pixels have arrived: all stages, what the edits that run already will take from it, and
+    how such estimates fared under this load.
+    """
+    median_error: _builtins.float
+    """How far the last estimates of this replica were off: the median of |estimated / actual - 1|; 0 before any edit."""
     @_builtins.property
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___StageEstimate]:
         """The stages that run."""
@@ -309,10 +314,11 @@ class Estimate(_message.Message):
         *,
         stages: _abc.Iterable[Global___StageEstimate] | None = ...,
         total_ms: _builtins.int = ...,
+        median_error: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["stages", b"stages", "total_ms", b"total_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["median_error", b"median_error", "stages", b"stages", "total_ms", b"total_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

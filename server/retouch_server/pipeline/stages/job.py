@@ -18,6 +18,7 @@ from retouch_server.models.spec import ModelSpec
 from retouch_server.pipeline.guide import Guide, unguided
 from retouch_server.pipeline.reference import KnownRows
 from retouch_server.pipeline.regions import StageMask
+from retouch_server.pipeline.wish import UNSAID, Wish
 
 
 class Job(Protocol):
@@ -43,12 +44,14 @@ class Fill:
     spec: ModelSpec
     mask: StageMask
     guide: Guide | None = None
+    wish: Wish = UNSAID
 
     def call(self, source: Pixels, window: Rect, known: KnownRows | None = None) -> Call:
         mask = self.mask.window(window)
         mask = hole(mask, stain(source, mask))[:, :, None]
         image, mask = _pad(_as_rgb(source), self.spec.multiple_px), _pad(mask, self.spec.multiple_px)
         inputs = {"image": image, "mask": mask} | self._guided(window, known, image.shape)
+        inputs |= self.wish.inputs(self.spec, window)
         return Call(self.spec.name, inputs, {"result": Output(image.shape, np.uint8)})
 
     def _guided(self, window: Rect, known: KnownRows | None, shape: tuple[int, ...]) -> dict[str, Array]:

@@ -22,6 +22,7 @@ from retouch_server.imaging.rows import Band, Pixels, RowBuffer
 from retouch_server.imaging.seam import SeamMeter
 from retouch_server.models.backend import Recalled
 from retouch_server.models.dispatch import Models
+from retouch_server.pipeline.cost import Shares
 from retouch_server.pipeline.guide import draw_guide
 from retouch_server.pipeline.plan import StagePlan
 from retouch_server.pipeline.reference import KnownRows, Surroundings
@@ -42,6 +43,7 @@ class StageContext:
     executor: Executor
     metrics: Metrics
     tiles_in_flight: int
+    shares: Shares = field(default_factory=Shares)
     on_progress: Callable[["StageReport"], None] = lambda report: None
     proxy: Pixels | None = None
     """What the whole image looks like, (h, w, 3), where that is known before its rows come."""
@@ -54,8 +56,8 @@ class StageReport:
     plan: StagePlan
     seconds: float = 0.0
     """From the first window's start to the last one's end, the coarse fill's included."""
-    busy_seconds: float = 0.0
-    """Of these, how long at least one window was at the model."""
+    machine_seconds: float = 0.0
+    """Its share of the time in which windows of this edit or others were at the models."""
     tiles_run: int = 0
     tiles_cached: int = 0
     tiles_skipped: int = 0
@@ -84,29 +86,6 @@ class _Work:
             self.done.set()
 
 
-@dataclass(slots=True)
-class _BusyClock:
-    """Time during which anything runs, and from the first start to the last end."""
-
-    running: int = 0
-    busy_s: float = 0.0
-    elapsed_s: float = 0.0
-    began_s: float | None = None
-    busy_since_s: float = 0.0
-
-    def enter(self, now_s: float) -> None:
-        self.began_s = now_s if self.began_s is None else self.began_s
-        if not self.running:
-            self.busy_since_s = now_s
-        self.running += 1
-
-    def leave(self, now_s: float) -> None:
-        self.running -= 1
-        self.elapsed_s = now_s - (self.began_s or now_s)
-        if not self.running:
-            self.busy_s += now_s - self.busy_since_s
-
-
 class TiledStage:
     """Runs `plan` with `job` on rows of `channels` channels."""
 
@@ -120,7 +99,7 @@ class TiledStage:
         self._canvas = Canvas(plan.spec.scale)
         self._slots = asyncio.Semaphore(context.tiles_in_flight)
         self._strips = asyncio.Semaphore(STRIPS)
-        self._busy = _BusyClock()
+        self._began_s: float | None = None
         self._known: Surroundings | None = None
 
     async def run(self, source: RowChannel, sink: RowChannel) -> None:
@@ -133,6 +112,7 @@ class TiledStage:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._finish(strips, sink))
             await self._cut(source, strips, group)
+        self.report.machine_seconds = self._context.shares.take(self)
 
     async def _draw_guide(self) -> None:
         """Fills on the proxy what is too deep for windows, before the first row; the windows then follow it."""
@@ -140,13 +120,13 @@ class TiledStage:
         if coarse is None or proxy is None or self._plan.mask is None:
             return
         size = (self._plan.grid.height, self._plan.grid.width)
-        self._busy.enter(time.monotonic())
+        self._enter()
         try:
             house = (context.dispatcher, context.executor)
             guide = await draw_guide(coarse, (proxy, size), self._plan.spec, house, self._count_retry)
         finally:
-            self._tell_time()
-        self._job, self._known = Fill(self._plan.spec, self._plan.mask, guide), Surroundings(self._plan.mask)
+            self._leave()
+        self._job, self._known = Fill(self._plan.spec, self._plan.mask, guide, self._plan.wish), Surroundings(self._plan.mask)
 
     async def _cut(self, source: RowChannel, strips: asyncio.Queue[_Work], group: asyncio.TaskGroup) -> None:
         """Cuts windows from the rows as they come and starts their calls."""
@@ -194,16 +174,22 @@ class TiledStage:
         labels = {"stage": self._plan.name.value, "model": self._plan.spec.name}
         self._context.metrics.tiles.labels(**labels, outcome="retried").inc()
 
-    def _tell_time(self) -> None:
-        self._busy.leave(time.monotonic())
-        self.report.seconds, self.report.busy_seconds = self._busy.elapsed_s, self._busy.busy_s
+    def _enter(self) -> float:
+        """Work at the model begins; the time."""
+        now_s = time.monotonic()
+        self._began_s = self._began_s or now_s
+        self._context.shares.enter(self)
+        return now_s
+
+    def _leave(self) -> None:
+        self._context.shares.leave(self)
+        self.report.seconds = time.monotonic() - (self._began_s or 0.0)
 
     async def _run(self, tile: Tile, pixels: Pixels, known: KnownRows | None, work: _Work) -> None:
         """One window: call, check, paste."""
         name, spec = self._plan.name.value, self._plan.spec
         tiles, loop = self._context.metrics.tiles, asyncio.get_running_loop()
-        began = time.monotonic()
-        self._busy.enter(began)
+        began = self._enter()
         try:
             call = await loop.run_in_executor(self._context.executor, self._job.call, pixels, tile.window, known)
             async with self._context.dispatcher.infer(call, self._count_retry) as outputs:
@@ -221,7 +207,7 @@ class TiledStage:
             raise
         finally:
             self._slots.release()
-            self._tell_time()
+            self._leave()
         self.report.tiles_run += not is_cached
         self.report.tiles_cached += is_cached
         tiles.labels(stage=name, model=spec.name, outcome="cached" if is_cached else "run").inc()
