@@ -4,6 +4,7 @@ The whole product cuts, blends and joins; only the model runs in this process in
 is compared: the tone of each is matched to its window's surroundings, however far the model looks.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ import pytest
 
 from benchmarks.photograph import enlarged
 from retouch import RetouchClient
-from retouch_server.models.spec import Kind
+from retouch_server.models.backend import Array
+from retouch_server.models.spec import Kind, ModelSpec
 from tests.models.onnx_models import NAMES, SPECS, onnx_model
 from tests.support.service import serve
 from tests.support.wire import noise
@@ -34,6 +36,27 @@ async def test_in_windows_or_in_one_piece(name: str, tmp_path: Path) -> None:
             tiled = await call.result()
             assert call.report.stages[0].tiles_run > 1
             assert np.abs(tiled - whole).max() <= 1, (height, width)
+
+
+@pytest.mark.parametrize(("multiple_px", "is_equal"), [(8, True), (1, False)])
+async def test_a_model_that_shrinks_what_it_sees_needs_windows_in_phase(
+    multiple_px: int, is_equal: bool, tmp_path: Path
+) -> None:
+    def blocks(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """Each pixel becomes the mean of its 8 × 8: a window's first pixel begins the first of them."""
+        image = inputs["image"]
+        height, width = (-(-side // 8) * 8 for side in image.shape[:2])
+        whole = np.pad(image, ((0, height - image.shape[0]), (0, width - image.shape[1]), (0, 0)), "edge")
+        means = whole.reshape(height // 8, 8, width // 8, 8, 3).mean(axis=(1, 3)).astype(np.uint8)
+        return {"result": means.repeat(8, axis=0).repeat(8, axis=1)[: image.shape[0], : image.shape[1]]}
+
+    image = noise(203, 149)
+    halving = ModelSpec(
+        "m", Kind.UPSCALE, "m", window_px=64, halo_px=12, receptive_field_px=7, multiple_px=multiple_px, versions=("1",)
+    )
+    async with serve(tmp_path, {"m": (halving, blocks)}) as service, RetouchClient(service.target) as client:
+        tiled = await client.edit_image(image, upscaler="m", criticality="low")
+    assert np.array_equal(tiled, blocks({"image": image})["result"]) is is_equal
 
 
 @pytest.mark.parametrize("name", UPSCALERS)

@@ -12,17 +12,19 @@ from retouch_server.tiling import TileGrid, ramps
 from retouch_server.tiling.grid import axis_tiles
 from retouch_server.tiling.ramps import COARSEST
 
+Axis = tuple[int, int, int, int, int]
+
 
 @st.composite
-def axes(draw: st.DrawFn) -> tuple[int, int, int, int]:
-    """(length, window, halo, blend) as a grid allows them."""
-    halo = draw(st.integers(0, 40))
-    window = draw(st.integers(2 * halo + 1, 2 * halo + 100))
-    return draw(st.integers(1, 2000)), window, halo, draw(st.integers(0, halo))
+def axes(draw: st.DrawFn) -> Axis:
+    """(length, window, halo, blend, multiple) as a grid allows them."""
+    halo, multiple = draw(st.integers(0, 40)), draw(st.sampled_from([1, 1, 2, 8, 32]))
+    window = multiple * draw(st.integers(-(-2 * halo // multiple) + 1, 2 * halo // multiple + 1 + 100 // multiple))
+    return draw(st.integers(1, 2000)), window, halo, draw(st.integers(0, halo)), multiple
 
 
 @given(axes())
-def test_cores_partition_the_axis(axis: tuple[int, int, int, int]) -> None:
+def test_cores_partition_the_axis(axis: Axis) -> None:
     tiles = axis_tiles(*axis)
     assert tiles[0].core.start == 0
     assert tiles[-1].core.stop == axis[0]
@@ -31,10 +33,14 @@ def test_cores_partition_the_axis(axis: tuple[int, int, int, int]) -> None:
 
 
 @given(axes())
-def test_windows_have_one_size_and_hold_core_and_halo(axis: tuple[int, int, int, int]) -> None:
-    length, window, halo, _ = axis
+def test_windows_have_one_size_and_hold_core_and_halo(axis: Axis) -> None:
+    length, window, halo, _, multiple = axis
     for tile in axis_tiles(*axis):
-        assert tile.window.length == min(window, length)
+        if tile.window.stop < length or multiple == 1:
+            assert tile.window.length == min(window, length)
+        assert tile.window.start % multiple == 0
+        padded = -(-tile.window.length // multiple) * multiple
+        assert padded == (window if length > window else -(-length // multiple) * multiple)
         wanted = tile.core.grow(halo).clip(Span(0, length))
         assert tile.window.start <= wanted.start
         assert wanted.stop <= tile.window.stop
@@ -43,8 +49,8 @@ def test_windows_have_one_size_and_hold_core_and_halo(axis: tuple[int, int, int,
 
 
 @given(axes())
-def test_neighbours_blend_over_one_zone_where_both_have_their_context(axis: tuple[int, int, int, int]) -> None:
-    length, _, halo, blend = axis
+def test_neighbours_blend_over_one_zone_where_both_have_their_context(axis: Axis) -> None:
+    length, _, halo, blend, _ = axis
     tiles = axis_tiles(*axis)
     for first, second in pairwise(tiles):
         border = first.core.stop
@@ -60,9 +66,9 @@ def test_neighbours_blend_over_one_zone_where_both_have_their_context(axis: tupl
 
 @given(axes())
 def test_where_they_disagree_neighbours_may_blend_over_at_least_the_halo_and_never_past_a_window(
-    axis: tuple[int, int, int, int],
+    axis: Axis,
 ) -> None:
-    length, _, halo, _ = axis
+    length, _, halo, _, _ = axis
     tiles = axis_tiles(*axis)
     room = min(tile.core.length for tile in tiles) // 2
     for first, second in pairwise(tiles):
@@ -76,7 +82,7 @@ def test_where_they_disagree_neighbours_may_blend_over_at_least_the_halo_and_nev
 
 
 @given(axes(), st.booleans())
-def test_the_two_zones_of_a_core_do_not_meet(axis: tuple[int, int, int, int], is_wide: bool) -> None:
+def test_the_two_zones_of_a_core_do_not_meet(axis: Axis, is_wide: bool) -> None:
     spans = [tile.extent if is_wide else tile.reach for tile in axis_tiles(*axis)]
     zones = [Span(second.start, first.stop) for first, second in pairwise(spans)]
     assert all(above.stop <= below.start for above, below in pairwise(zones))
@@ -84,8 +90,8 @@ def test_the_two_zones_of_a_core_do_not_meet(axis: tuple[int, int, int, int], is
 
 @given(axes(), st.integers(1, 300))
 @settings(max_examples=25)
-def test_a_grid_counts_its_tiles_and_its_cores_partition_the_image(axis: tuple[int, int, int, int], width: int) -> None:
-    length, window, halo, blend = axis
+def test_a_grid_counts_its_tiles_and_its_cores_partition_the_image(axis: Axis, width: int) -> None:
+    length, window, halo, blend, _ = axis
     height = 1 + length % 300
     grid = TileGrid(height, width, max(window, 10 + 2 * halo), halo, blend)
     tiles = [tile for row in grid for tile in row.tiles]
@@ -101,6 +107,12 @@ def test_a_grid_counts_its_tiles_and_its_cores_partition_the_image(axis: tuple[i
 def test_a_window_without_room_for_a_core_is_refused(window: int, halo: int, blend: int) -> None:
     with pytest.raises(ValueError, match="need blend"):
         TileGrid(10, 10, window, halo, blend)
+
+
+@pytest.mark.parametrize(("window", "halo", "multiple"), [(12, 2, 8), (16, 5, 8)])
+def test_a_window_that_does_not_suit_its_multiple_is_refused(window: int, halo: int, multiple: int) -> None:
+    with pytest.raises(ValueError, match="whole multiples of 8"):
+        TileGrid(10, 10, window, halo, 0, multiple)
 
 
 @given(st.integers(0, 5000))

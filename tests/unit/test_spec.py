@@ -55,6 +55,13 @@ def test_a_declared_blending_zone_counts(receptive_field_px: str, blend_px: str,
     assert (spec.blend_px, spec.is_exact) == (int(blend_px), is_exact)
 
 
+@pytest.mark.parametrize(("multiple_px", "align_px"), [("1", 1), ("16", 16), ("64", 1)])
+def test_windows_are_aligned_where_there_is_room(multiple_px: str, align_px: int) -> None:
+    spec = parse(multiple_px=multiple_px)
+    assert spec is not None
+    assert spec.align_px == align_px
+
+
 def test_a_model_that_says_no_kind_is_not_ours() -> None:
     assert parse_spec("m", {"detect_model": "x"}, versions=("1",)) is None
 
@@ -84,6 +91,7 @@ def test_a_model_without_versions_is_not_ready() -> None:
         ("blend_px", "9"),
         ("blend_px", "-1"),
         ("multiple_px", "0"),
+        ("multiple_px", "7"),
         ("multiple_px", "²"),
         ("deterministic", "yes"),
         ("takes_prompt", "1"),

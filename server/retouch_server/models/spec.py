@@ -59,6 +59,14 @@ class ModelSpec:
         return "guide" in self.inputs
 
     @property
+    def align_px(self) -> int:
+        """Windows start at multiples of it: a network that halves its input then sees a pixel at the same phase in each.
+
+        1 where there is no room between the halos, as for a network of one fixed size.
+        """
+        return self.multiple_px if self.multiple_px <= self.window_px - 2 * self.halo_px else 1
+
+    @property
     def is_exact(self) -> bool:
         """Whether what a tile contributes has its whole receptive field in the window: tiled equals untiled."""
         return self.blend_px + self.receptive_field_px <= self.halo_px
@@ -122,10 +130,8 @@ def parse_spec(
     )
     if spec.window_px <= 2 * spec.halo_px:
         raise ValueError(f"model {name}: {PREFIX}window_px={spec.window_px} leaves no core between halos of {spec.halo_px}")
-    if spec.window_px % spec.multiple_px or spec.window_px - 2 * spec.halo_px < spec.multiple_px:
-        raise ValueError(
-            f"model {name}: {PREFIX}multiple_px={spec.multiple_px} must divide the window, {spec.window_px}, and fit between halos"
-        )
+    if spec.window_px % spec.multiple_px:
+        raise ValueError(f"model {name}: {PREFIX}multiple_px={spec.multiple_px} does not divide the window, {spec.window_px}")
     if spec.receptive_field_px > spec.window_px:
         raise ValueError(
             f"model {name}: {PREFIX}receptive_field_px={spec.receptive_field_px} must be at most the window, {spec.window_px}, "

@@ -186,7 +186,7 @@ def _masked(name: StageName, spec: ModelSpec, request: EditRequest, mask: StageM
 
 
 def _grid(spec: ModelSpec, request: EditRequest) -> TileGrid:
-    return TileGrid(request.height, request.width, spec.window_px, spec.halo_px, spec.blend_px)
+    return TileGrid(request.height, request.width, spec.window_px, spec.halo_px, spec.blend_px, spec.align_px)
 
 
 def _warnings(request: EditRequest, findings: Findings, stages: Sequence[StagePlan]) -> list[str]:

@@ -68,7 +68,8 @@ class TileGrid:
     """Tiles of an image of height × width px for a model that takes windows of `window` px.
 
     halo: context that each core keeps on its inner sides, px. blend: half the width of the seam's blending zone, px; at most
-    the halo. Errors: ValueError when the window leaves no room for a core.
+    the halo. multiple: windows start at multiples of it, so that a network which halves its input sees each pixel at the
+    same phase in every window. Errors: ValueError when the window leaves no room for a core.
     """
 
     height: int
@@ -76,20 +77,25 @@ class TileGrid:
     window: int
     halo: int
     blend: int
+    multiple: int = 1
 
     def __post_init__(self) -> None:
         if min(self.height, self.width) < 1:
             raise ValueError(f"an image of {self.height}×{self.width} px has no tiles")
         if not 0 <= self.blend <= self.halo or self.window <= 2 * self.halo:
             raise ValueError(f"window {self.window}, halo {self.halo}, blend {self.blend}: need blend ≤ halo < window / 2")
+        if self.window % self.multiple or self.window - 2 * self.halo < self.multiple:
+            raise ValueError(
+                f"window {self.window}, halo {self.halo}: need whole multiples of {self.multiple}, one between halos"
+            )
 
     @cached_property
     def rows(self) -> tuple[AxisTile, ...]:
-        return axis_tiles(self.height, self.window, self.halo, self.blend)
+        return axis_tiles(self.height, self.window, self.halo, self.blend, self.multiple)
 
     @cached_property
     def columns(self) -> tuple[AxisTile, ...]:
-        return axis_tiles(self.width, self.window, self.halo, self.blend)
+        return axis_tiles(self.width, self.window, self.halo, self.blend, self.multiple)
 
     def __len__(self) -> int:
         return len(self.rows) * len(self.columns)
@@ -101,8 +107,10 @@ class TileGrid:
             yield TileRow(row, tuple(Tile(first + i, row, column) for i, column in enumerate(self.columns)))
 
 
-def axis_tiles(length: int, window: int, halo: int, blend: int) -> tuple[AxisTile, ...]:
+def axis_tiles(length: int, window: int, halo: int, blend: int, multiple: int = 1) -> tuple[AxisTile, ...]:
     """Tiles along an axis of `length` px. Windows are `window` long (or `length`, when that is shorter) and evenly spread.
+
+    The last one is shorter, by less than `multiple`, where it would not end with the image otherwise.
 
     >>> [(t.core.start, t.core.stop, t.window.start, t.window.stop) for t in axis_tiles(10, 6, 1, 0)]
     [(0, 5, 0, 6), (5, 10, 4, 10)]
@@ -110,9 +118,10 @@ def axis_tiles(length: int, window: int, halo: int, blend: int) -> tuple[AxisTil
     image = Span(0, length)
     if length <= window:
         return (AxisTile(image, image, image, image),)
-    # n windows with inner steps of at most window - 2·halo reach from 0 to length.
-    count = ceil_div(length - 2 * halo, window - 2 * halo)
-    starts = [i * (length - window) // (count - 1) for i in range(count)]
+    # Windows with inner steps of at most window - 2·halo reach from 0 to length; both are counted in multiples.
+    way, step = ceil_div(length - window, multiple), (window - 2 * halo) // multiple
+    steps = ceil_div(way, step)
+    starts = [i * way // steps * multiple for i in range(steps + 1)]
     borders = [(a + window + b) // 2 for a, b in pairwise(starts)]
     cores = [Span(a, b) for a, b in zip([0, *borders], [*borders, length], strict=True)]
     # Blending zones of one core's two borders must not meet.
@@ -120,6 +129,6 @@ def axis_tiles(length: int, window: int, halo: int, blend: int) -> tuple[AxisTil
     reach = min(blend, room)
     extent = min(room, *((a + window - b) // 2 for a, b in pairwise(starts)))
     return tuple(
-        AxisTile(core, Span(start, start + window), core.grow(reach).clip(image), core.grow(extent).clip(image))
+        AxisTile(core, Span(start, start + window).clip(image), core.grow(reach).clip(image), core.grow(extent).clip(image))
         for core, start in zip(cores, starts, strict=True)
     )
