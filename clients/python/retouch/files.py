@@ -1,7 +1,8 @@
 """Image files, decoded and encoded in bands with libvips, so that memory is O(width) however tall the image is.
 
-Interlaced PNG, progressive JPEG, WebP, HEIC and AVIF cannot be decoded in bands; libvips holds those decoded. Images that are
-stored turned (EXIF orientation 3 to 8) are decoded to a temporary file when they are larger than 100 MB.
+Interlaced PNG, progressive JPEG, WebP, HEIC and AVIF cannot be decoded in bands; libvips holds those decoded, and a WebP that
+is written, too. Images that are stored turned (EXIF orientation 3 to 8) are decoded to a temporary file when they are larger
+than 100 MB.
 """
 
 import tempfile
