@@ -11,9 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+_CONTROL_OFF = "explicit model load / unload is not allowed"
+
 
 class ModelLoadError(Exception):
     """Triton could not load a model; the message names the model and gives Triton's reason."""
+
+
+class ModelControlOffError(ModelLoadError):
+    """This Triton loads models by itself, at its start or by polling, and not when told (`--model-control-mode`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,8 @@ async def model_states(http_url: str) -> list[ModelState]:
 async def load_model(http_url: str, name: str) -> None:
     """Load a model, or load it again where its files changed. The old one serves until the new one is ready.
 
-    Raises ModelLoadError, after which the old one still serves, or OSError where tritonserver does not answer.
+    Raises ModelLoadError, after which the old one still serves, ModelControlOffError where it does not do as it is told, or
+    OSError where tritonserver does not answer.
     """
     status, body = await _request("POST", http_url, f"/v2/repository/models/{quote(name, safe='')}/load", b"{}")
     if status != 200:
@@ -72,7 +79,8 @@ async def load_model(http_url: str, name: str) -> None:
             reason = json.loads(body)["error"]
         except (ValueError, KeyError, TypeError):
             reason = body.decode(errors="replace")
-        raise ModelLoadError(f"model {name!r} did not load: {reason}")
+        kind = ModelControlOffError if _CONTROL_OFF in reason else ModelLoadError
+        raise kind(f"model {name!r} did not load: {reason}")
 
 
 async def _request(method: str, http_url: str, path: str, body: bytes = b"") -> tuple[int, bytes]:

@@ -22,6 +22,8 @@ from retouch_server.local.runtime import MissingError, file_in_wheel
 
 FROM_WHEEL = ".from-wheel"
 DIGEST_KEY = "retouch.digest"
+IMPORTED = "imported"
+"""Where a local service's state keeps the source repository of what `retouch models import` brought."""
 
 
 class RepositoryError(Exception):
@@ -68,6 +70,11 @@ def assemble(sources: Sequence[Path], target: Path) -> None:
     staging = target.with_name(f".{target.name}.staging")
     for model in models.values():
         _place(model, target / model.name, staging)
+
+
+def add(folder: Path, target: Path) -> None:
+    """Put one model into a target that `assemble` made, in one piece; in place of one of its name. Raises RepositoryError."""
+    _place(_read_model(folder), target / folder.name, target.with_name(f".{target.name}.{folder.name}.staging"))
 
 
 def read_source(source: Path) -> Iterator[Model]:

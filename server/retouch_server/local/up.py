@@ -12,7 +12,7 @@ from retouch_server.app import App
 from retouch_server.config import ConfigError, Settings
 from retouch_server.local.control import ModelLoadError
 from retouch_server.local.launch import LocalTritonError, LocalTritonSettings
-from retouch_server.local.repository import RepositoryError, assemble, default_source
+from retouch_server.local.repository import IMPORTED, RepositoryError, assemble, default_source
 from retouch_server.local.runtime import MissingError
 from retouch_server.local.triton import LocalTriton
 from retouch_server.pipeline.policy import PolicyError
@@ -23,7 +23,10 @@ FAILURES = (MissingError, RepositoryError, ModelLoadError, LocalTritonError, Con
 
 @dataclass(frozen=True, slots=True)
 class LocalSettings:
-    """Where a local service listens and keeps its state. Port 0: a free one. No model_repositories: the product's."""
+    """Where a local service listens and keeps its state. Port 0: a free one. No model_repositories: the product's.
+
+    Served beside them: what `retouch models import` put into the state.
+    """
 
     host: str = "127.0.0.1"
     port: int = 0
@@ -87,7 +90,9 @@ def _only_user_of(state_dir: Path) -> Generator[None]:
 @asynccontextmanager
 async def _running(settings: LocalSettings) -> AsyncGenerator[LocalService]:
     repository = settings.state_dir / "models"
-    sources = settings.model_repositories or (default_source(),)
+    sources = [*(settings.model_repositories or (default_source(),))]
+    if (imported := settings.state_dir / IMPORTED).is_dir():
+        sources.append(imported)
     await asyncio.to_thread(assemble, sources, repository)
     triton = LocalTriton(LocalTritonSettings(repository=repository, state_dir=settings.state_dir / "triton"))
     async with triton:

@@ -47,7 +47,7 @@ def up(
     Example:
       retouch up --port 8300 --model-repository model_repository
     """
-    runner = _server_module(session, "retouch_server.local.up")
+    runner = server_module(session, "retouch_server.local.up")
 
     def on_ready(urls: Mapping[str, str]) -> None:
         if session.is_json:
@@ -85,7 +85,7 @@ def doctor(session: Session) -> None:
     Example:
       retouch doctor
     """
-    checks: list[Any] = list(_server_module(session, "retouch_server.local.doctor").checks())
+    checks: list[Any] = list(server_module(session, "retouch_server.local.doctor").checks())
     is_well = all(check.ok for check in checks)
     if session.is_json:
         fields = ("name", "ok", "detail", "remedy")
@@ -99,7 +99,8 @@ def doctor(session: Session) -> None:
     sys.exit(0 if is_well else UNEXPECTED)
 
 
-def _server_module(session: Session, name: str) -> Any:
+def server_module(session: Session, name: str) -> Any:
+    """A module of the server's package; ends the command where that is not installed."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
