@@ -1,8 +1,9 @@
 """What is left of a stroke where it was: drawn on photographs, masked in seven ways, removed by the product's inpainting stage.
 
 residual_share: in the ring 1 to 6 px around a stroke, the projection of result - truth on stroke - truth as a share of the
-latter, averaged over photographs and strokes; the largest of all masks' averages. residual_spread: the mean of the same
-shares without their sign, most of it texture that the fill invented. halo_*: the same with the truth as the model's
+latter, over all photographs and strokes at once; the largest of all masks'. residual_mean: the largest of their plain means,
+in which a stroke that hardly shows counts as much as any. residual_spread: the mean without signs, most of it texture that
+the fill invented. halo_*: the same with the truth as the model's
 answer, so that nothing can err but the mask's edge. tone_left: how much of a drift in tone is left, with a truth so
 disturbed as the model's answer. plain_*: the model asked with the mask as it is, and composited by it. Every pixel outside
 the mask must be byte-identical.
@@ -43,7 +44,7 @@ DRIFT_GAIN, DRIFT_LEVELS, DRIFT_SLOPE = 0.04, 6.0, 6.0
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A stroke removed from a photograph: what is left of it by ring, as a share, and the stroke's contrast, levels."""
+    """A stroke removed from a photograph: what is left of it, in all and by ring, as a share; its contrast and energy."""
 
     photo: int
     mask: str
@@ -51,6 +52,7 @@ class Case:
     share: float
     rings: tuple[float, ...]
     contrast: float
+    energy: float
 
     @property
     def rim_levels(self) -> float:
@@ -108,10 +110,11 @@ async def measure(options: argparse.Namespace) -> Report:
     for name, (_, panel) in worst.items():
         Image.fromarray(panel).save(options.pictures / f"{name.replace(' ', '_')}.png")
     figures = {
-        "residual_share": max(map(abs, _by_mask(cases["classical ours"], lambda case: case.share).values())),
+        "residual_share": max(map(abs, _pooled(cases["classical ours"]).values())),
+        "residual_mean": max(map(abs, _by_mask(cases["classical ours"], lambda case: case.share).values())),
         "residual_spread": _mean(abs(case.share) for case in cases["classical ours"]),
         "plain_spread": _mean(abs(case.share) for case in cases["classical plain"]),
-        "coded_share": max(map(abs, _by_mask(cases["coded ours"], lambda case: case.share).values())),
+        "coded_share": max(map(abs, _pooled(cases["coded ours"]).values())),
         "halo_share": max(_by_mask(cases["truth ours"], lambda case: abs(case.share)).values()),
         "plain_halo_share": max(_by_mask(cases["truth plain"], lambda case: abs(case.share)).values()),
         "halo_worst": max(abs(case.share) for case in cases["truth ours"]),
@@ -121,7 +124,7 @@ async def measure(options: argparse.Namespace) -> Report:
         **{f"tone_left_{how}": sum(a for a, _ in kept) / sum(b for _, b in kept) for how, kept in drifts.items()},
     }
     for who in ("classical ours", "classical plain", "truth ours", "truth plain", "coded ours"):
-        for name, share in _by_mask(cases[who], lambda case: case.share).items():
+        for name, share in _pooled(cases[who]).items():
             figures[f"{who} {name}".replace(" ", "_")] = share
     ours = cases["classical ours"]
     notes = (
@@ -153,7 +156,8 @@ class Photo:
             if contrast >= LEAST_CONTRAST:
                 shares = tuple(_share(error[ring], stroke[ring]) for ring in rings)
                 whole = np.isin(distance, RING_PX)
-                found.append(Case(self.number, mask, layer.name, _share(error[whole], stroke[whole]), shares, contrast))
+                energy = float(np.square(stroke[whole]).sum())
+                found.append(Case(self.number, mask, layer.name, _share(error[whole], stroke[whole]), shares, contrast, energy))
         return found
 
 
@@ -193,6 +197,15 @@ async def _drift(before: Pixels, mask: Pixels, truth: Pixels, seed: int, *, is_p
 def _by_mask(cases: list[Case], of: Callable[[Case], float]) -> dict[str, float]:
     """The mean of a figure for each kind of mask."""
     return {name: _mean(of(case) for case in cases if case.mask == name) for name in dict.fromkeys(case.mask for case in cases)}
+
+
+def _pooled(cases: list[Case]) -> dict[str, float]:
+    """For each kind of mask, the projection over all pixels of all photographs and strokes at once."""
+    return {
+        name: sum(case.share * case.energy for case in cases if case.mask == name)
+        / sum(case.energy for case in cases if case.mask == name)
+        for name in dict.fromkeys(case.mask for case in cases)
+    }
 
 
 def _mean(values: Iterable[float]) -> float:

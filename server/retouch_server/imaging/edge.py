@@ -36,7 +36,7 @@ LEAST_CONTRAST = 2.0
 """Contrast over noise below which nothing is called a stroke: noise alone has 1.2, uniform noise at most 1.8."""
 LEAST_GROWTH_SHARE, RIM_SHARE, RIM_PX = 0.06, 0.1, 2
 """Beside the mask a ring with less of the stroke's colour than this, in the mean, is surroundings; and so is a pixel of the
-two next to it, which antialiasing may have touched here and there, with less than RIM_SHARE."""
+two next to the stroke, which antialiasing may have touched here and there, with less than RIM_SHARE."""
 OUTER = slice(REACH_PX - 3, None)
 """The three rings farthest out tell what is the background's own."""
 FAINTEST_LEVELS = 6.0
@@ -118,11 +118,13 @@ def _stain(colour: F32, support: Bools) -> Bools:
         return stroke
     departure = _Departure(square, along, noise, contrast)
     around_stroke, around_mask = Rings.around(stroke), Rings.around(support)
-    within = around_stroke.number <= _of_cell(_reach_within_px(around_stroke, departure))
-    beyond = around_mask.number <= _of_cell(_reach_beyond_px(around_mask, departure))
+    reach_px = _of_cell(_reach_within_px(around_stroke, departure))
     rim_share = _of_cell(np.maximum(RIM_SHARE, 4.0 * np.sqrt(noise / np.maximum(contrast, 1e-6))))
-    beyond |= (around_mask.number <= RIM_PX) & (along > rim_share)
-    beyond &= around_stroke.number <= REACH_PX
+    within = around_stroke.number <= reach_px
+    beyond = around_mask.number <= _of_cell(_reach_beyond_px(around_mask, departure))
+    # Beside the mask a stain goes on from within: what lies apart from the stroke and has its colour is the scene's.
+    beyond &= around_stroke.number <= reach_px + 1
+    beyond |= (around_stroke.number <= RIM_PX) & (along > rim_share)
     return np.where(support, within, beyond)
 
 

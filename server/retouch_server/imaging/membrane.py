@@ -108,7 +108,9 @@ def _step(truth: F32, guess: F32, hole: Bools, ring: Bools, beyond: Bools) -> _E
     outer, _, outer_share = _moments(truth, ring)
     inner, _, inner_share = _moments(guess, hole & (distance_px(~hole) <= BAND_PX))
     farther, _, farther_share = _moments(truth, beyond)
-    places = np.minimum(outer_share, inner_share)
+    # A larger step is an edge of the scene along the hole's.
+    likely = (np.abs(outer - inner) <= MOST_LEVELS).all(axis=2, keepdims=True)
+    places = np.minimum(outer_share, inner_share) * likely
     step, scatter = _weighted(outer - inner, places)
     slope, _ = _weighted(outer - farther, np.minimum(outer_share, farther_share))
     count = np.maximum(_along(places) * (2 * ALONG_CELLS + 1) ** 2 / PLACE_CELLS, 1e-3)
