@@ -17,7 +17,7 @@ from retouch_server.models.fake import FakeBackend
 from retouch_server.models.spec import Kind
 from retouch_server.pipeline.coarse import Coarse, find_coarse
 from retouch_server.pipeline.findings import Findings, unjudged
-from retouch_server.pipeline.guide import Guide, calmed, cut, draw_guide, hole_over
+from retouch_server.pipeline.guide import Guide, calmed, cut, draw_guide, hole_over, matched
 from retouch_server.pipeline.plan import Plan, make_plan
 from retouch_server.pipeline.reference import Surroundings
 from retouch_server.pipeline.regions import StageMask, find_regions
@@ -146,7 +146,7 @@ async def test_the_guide_lies_where_the_picture_does() -> None:
     inner = Rect(crop.y + 20, crop.x + 20, crop.height - 40, crop.width - 40)
     enlarged = picture.over(inner).astype(int)
     assert np.abs(enlarged - slopes[inner.rows.slice, inner.columns.slice]).max() <= 2
-    hole = hole_over(coarse, picture)
+    hole = hole_over(coarse.masked, coarse.cell_px, picture)
     rows, columns = picture.rows.positions(LARGE.rows).round(), picture.columns.positions(LARGE.columns).round()
     assert hole[np.ix_(rows.astype(int), columns.astype(int))].all(), "nothing masked is filled from"
     assert 0.1 < hole.mean() < 0.5
@@ -205,3 +205,16 @@ def test_a_calmed_fill_keeps_what_is_known_and_comes_nearer_to_the_membrane() ->
     np.testing.assert_array_equal(calm[~hole], picture[~hole])
     assert 150 < calm[32, 32, 0] < 175
     assert calm[11, 11, 0] > 170, "the edge stays"
+
+
+def test_a_fill_of_another_tone_is_brought_to_that_of_the_picture_beside_it() -> None:
+    y, x = np.mgrid[:64, :64]
+    truth = np.stack([x * 2 + 40, y * 2 + 40, x + y + 40], axis=2).astype(np.uint8)
+    hole, near = np.zeros((64, 64), bool), np.zeros((64, 64), bool)
+    hole[10:54, 10:54], near[14:50, 14:50] = True, True
+    picture = np.where(near[:, :, None], np.uint8(255), truth)  # what is near the mask shows what is to be removed
+    fill = np.where(hole[:, :, None], truth + np.uint8(12), picture)
+    error = matched(picture, fill, hole, near).astype(int)[near] - truth[near]
+    assert np.abs(error).mean() < 4
+    kept = matched(picture, fill, hole, near)[~hole]
+    np.testing.assert_array_equal(kept, picture[~hole])

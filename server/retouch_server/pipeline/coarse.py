@@ -23,8 +23,10 @@ DEEP = 0.25
 """Share of a window. A hole with a pixel farther than this from all that is known is deep: the windows that share it see too
 little of its surroundings, or each another side of them, to fill it alike."""
 COVERED = 0.99
-MARGIN_PX = 8
-"""The guide reaches so far beyond the mask: what stands at its edge (a shadow, an antialiased stroke) is filled too."""
+NEAR_PX = 8
+"""So far beyond the mask lies what may be stained by what it hides: a shadow, an antialiased stroke."""
+MARGIN_PX = 16
+"""The coarse fill reaches so far beyond the mask: between this and what is near it overlaps what is known, and is matched."""
 LEAST_REACH = 0.25
 """Share of a window that a crop shows around its hole, at least; the hole's longer side where that is more."""
 
@@ -34,12 +36,14 @@ class Coarse:
     """The deep holes of a stage.
 
     holes: (rows, columns) int32 on square cells of `cell_px` image px: 0 outside, else the number of the hole, from 1.
-    masked: the same grid, what the proxy shows that must not be filled from. crops: of each hole, in image px.
+    masked: the same grid, what is filled coarsely, of whatever region; near: of that, what the proxy does not show rightly.
+    crops: of each hole, in image px.
     """
 
     cell_px: int
     holes: NDArray[np.int32]
     masked: NDArray[np.bool_]
+    near: NDArray[np.bool_]
     crops: tuple[Rect, ...]
 
     def over(self, rect: Rect) -> NDArray[np.int32]:
@@ -64,11 +68,9 @@ def find_coarse(regions: RegionMap, labels: Collection[int], grid: TileGrid) -> 
     depth_px = np.asarray(cv2.distanceTransform(covered.astype(np.uint8), cv2.DIST_L2, 5), np.float32) * regions.cell_px
     parts = np.asarray(cv2.connectedComponents(masked.astype(np.uint8), connectivity=8)[1], np.int32)
     found: list[tuple[NDArray[np.bool_], Rect]] = []
-    margin_cells = ceil_div(MARGIN_PX, regions.cell_px)
-    kernel = np.ones((2 * margin_cells + 1,) * 2, np.uint8)
     for part in np.unique(parts[depth_px > DEEP * grid.window]):
-        grown = cv2.dilate((parts == part).astype(np.uint8), kernel) > 0
-        bounds = _bounds(grown, regions.cell_px, grid)
+        grown = _grown(parts == part, MARGIN_PX, regions.cell_px)
+        bounds = _bounds(parts == part, regions.cell_px, grid)
         if not _is_seen_whole(bounds, grid):
             found.append((grown, bounds))
     if not found:
@@ -76,8 +78,12 @@ def find_coarse(regions: RegionMap, labels: Collection[int], grid: TileGrid) -> 
     holes = np.zeros(parts.shape, np.int32)
     for number, (grown, _) in enumerate(found, start=1):
         holes[grown & (holes == 0)] = number
-    everything = cv2.dilate((regions.labels > 0).astype(np.uint8), kernel) > 0
-    return Coarse(regions.cell_px, holes, everything, tuple(_crop(bounds, grid) for _, bounds in found))
+    masked, near = (_grown(regions.labels > 0, margin_px, regions.cell_px) for margin_px in (MARGIN_PX, NEAR_PX))
+    return Coarse(regions.cell_px, holes, masked, near, tuple(_crop(bounds, grid) for _, bounds in found))
+
+
+def _grown(cells: NDArray[np.bool_], margin_px: int, cell_px: int) -> NDArray[np.bool_]:
+    return cv2.dilate(cells.astype(np.uint8), np.ones((2 * ceil_div(margin_px, cell_px) + 1,) * 2, np.uint8)) > 0
 
 
 def _bounds(hole: NDArray[np.bool_], cell_px: int, grid: TileGrid) -> Rect:

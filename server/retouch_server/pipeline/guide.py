@@ -22,6 +22,9 @@ CALM = 0.3
 CALM_SIGMA = 0.1
 """A fill of a large hole is one guess of many, and its slow changes are its boldest part: this share of what it departs by
 from the mean of all guesses, which the membrane over the hole stands for, is taken back; slow means a tenth of the hole."""
+SEAM_SIGMA_PX = 2.0
+MOST_LEVELS = 24.0
+"""What a fill departs by from the picture where it overlaps it is averaged so far along the edge, and believed so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +101,11 @@ async def draw_guide(
 
     async def filled(crop: Rect) -> CoarsePicture:
         picture = await loop.run_in_executor(executor, cut, pixels, size, crop, spec.window_px)
-        hole = hole_over(coarse, picture)
+        hole, near = hole_over(coarse.masked, coarse.cell_px, picture), hole_over(coarse.near, coarse.cell_px, picture)
         call = coarse_call(spec, picture, hole)
         async with dispatcher.infer(call, on_retry) as outputs:
             fill = outputs["result"][: hole.shape[0], : hole.shape[1]].copy()
-        fill = await loop.run_in_executor(executor, partial(calmed, picture.pixels, fill, hole))
+        fill = await loop.run_in_executor(executor, partial(matched, picture.pixels, fill, hole, near))
         return CoarsePicture(fill, picture.rows, picture.columns)
 
     async with asyncio.TaskGroup() as group:
@@ -128,11 +131,11 @@ def cut(proxy: Pixels, size: tuple[int, int], crop: Rect, window_px: int) -> Coa
     return CoarsePicture(np.asarray(pixels, np.uint8), rows, columns)
 
 
-def hole_over(coarse: Coarse, picture: CoarsePicture) -> NDArray[np.bool_]:
-    """Which pixels of a coarse picture hold something masked, of whatever region, (h, w)."""
-    (height, width), masked = picture.pixels.shape[:2], coarse.masked
-    rows = picture.rows.cells(height, coarse.cell_px, masked.shape[0] - 1)
-    columns = picture.columns.cells(width, coarse.cell_px, masked.shape[1] - 1)
+def hole_over(masked: NDArray[np.bool_], cell_px: int, picture: CoarsePicture) -> NDArray[np.bool_]:
+    """Which pixels of a coarse picture touch a cell that is `masked`, (h, w)."""
+    height, width = picture.pixels.shape[:2]
+    rows = picture.rows.cells(height, cell_px, masked.shape[0] - 1)
+    columns = picture.columns.cells(width, cell_px, masked.shape[1] - 1)
     return np.logical_or.reduce([masked[np.ix_(y, x)] for y in rows for x in columns])
 
 
@@ -150,6 +153,23 @@ def unguided(spec: ModelSpec, height: int, width: int) -> dict[str, NDArray[np.g
     nothing = np.zeros((height, width, 4), np.uint8)
     inputs: dict[str, NDArray[np.generic]] = {"guide": nothing, "reference": nothing, "guide_px": np.ones(1, np.int32)}
     return {name: values for name, values in inputs.items() if name in spec.inputs}
+
+
+def matched(picture: Pixels, fill: Pixels, hole: NDArray[np.bool_], near: NDArray[np.bool_]) -> Pixels:
+    """The fill as the guide shows it: in agreement with the picture in hole & ~near, where both are there; and calmed.
+
+    What the two differ by there is carried over the hole by a membrane (Perez, Gangnet, Blake, SIGGRAPH 2003).
+    """
+    band = hole & ~near
+    if not band.any():
+        return calmed(picture, fill, hole)
+    weight = band.astype(np.float32)
+    error = (picture.astype(np.float32) - fill) * weight[:, :, None]
+    share = np.maximum(cv2.GaussianBlur(weight, (0, 0), SEAM_SIGMA_PX), 1e-6)
+    mean = np.clip(cv2.GaussianBlur(error, (0, 0), SEAM_SIGMA_PX) / share[:, :, None], -MOST_LEVELS, MOST_LEVELS)
+    correction = harmonic((mean * weight[:, :, None]).astype(np.float32), band)
+    moved = np.clip(np.rint(fill + np.where(hole[:, :, None], correction, 0.0)), 0, 255).astype(np.uint8)
+    return calmed(picture, moved, hole)
 
 
 def calmed(picture: Pixels, fill: Pixels, hole: NDArray[np.bool_]) -> Pixels:
