@@ -7,11 +7,11 @@ import signal
 import sys
 from types import ModuleType
 
-from benchmarks import blend, first_tile, halo, identity, memory, overhead, seams
+from benchmarks import blend, first_tile, halo, holes, identity, memory, overhead, seams
 from benchmarks.report import Report
 
 BENCHMARKS: dict[str, ModuleType] = {
-    module.__name__.rpartition(".")[2]: module for module in (identity, overhead, memory, first_tile, blend, seams, halo)
+    module.__name__.rpartition(".")[2]: module for module in (identity, overhead, memory, first_tile, blend, seams, halo, holes)
 }
 """Each has `add_options(parser)` and `async measure(options) -> Report`; its docstring is its help."""
 

@@ -60,9 +60,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--photographs", type=int, default=6, help="how many of them, two pictures each")
     parser.add_argument("--size", type=int, default=2048, help="side of the pictures, px; the photograph's where it has less")
     parser.add_argument("--inpaint", default="classical", help="the method that fills, for both")
-    parser.add_argument(
-        "--lpips", type=Path, help="a program that prints NAME [LPIPS of its first picture to each other]"
-    )
+    parser.add_argument("--lpips", type=Path, help="a program that prints NAME [LPIPS of its first picture to each other]")
     parser.add_argument("--lpips-python", default=sys.executable, help="the interpreter that has what the program needs")
     parser.add_argument("--pictures", type=Path, help="a folder for truth with the hole's outline, peer and ours, at 1:1")
 
