@@ -124,6 +124,6 @@ async def test_no_edit_uses_another_mask_than_the_one_it_names(service: Service)
     await replica.close()
     print(f"{outcomes}, {len(history.digests)} versions, {time.monotonic() - began_s:.1f} s")
     assert outcomes.total() == EDITS
-    assert outcomes["done"] > EDITS / 2
-    assert outcomes["refused"] > EDITS / 20
+    # How many of each depends on the machine's load; both must be many for the race to have been one.
+    assert min(outcomes["done"], outcomes["refused"]) > EDITS / 40
     assert len(history.digests) > 2 * WRITERS
