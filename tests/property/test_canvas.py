@@ -66,6 +66,29 @@ def test_the_order_of_pasting_changes_nothing(grid: TileGrid, level: int, first:
     assert set(np.unique(one)) <= {level, level + 1}  # neighbours that differ by one level mix to one of both
 
 
+@given(grids(), st.integers(0, 2**32 - 1), st.integers(0, 60))
+def test_a_fill_whose_tone_drifts_stays_inside_its_mask_however_widely_it_is_blended(
+    grid: TileGrid, seed: int, drift: int
+) -> None:
+    draw = np.random.default_rng(seed)
+    image = images(draw, grid.height, grid.width, 3) // 2
+    mask = np.zeros((grid.height, grid.width), np.bool_)
+    for _ in range(draw.integers(1, 4)):
+        y, x = draw.integers(0, grid.height), draw.integers(0, grid.width)
+        mask[y : y + draw.integers(1, 60), x : x + draw.integers(1, 60)] = True
+    canvas, bands, rows = Canvas(1), list[Band](), list(grid)
+    for number, row in enumerate(rows):
+        touched = [t for t in row.tiles if mask[t.reach.rows.slice, t.reach.columns.slice].any()]
+        strip = Strip(grid, row, 1, 3, [tile.index for tile in touched], image[row.row.extent.slice])
+        for tile in touched:
+            place = tile.window.rows.slice, tile.window.columns.slice
+            strip.paste(tile, image[place] + (mask[place][:, :, None] * draw.integers(1, drift + 2)).astype(np.uint8))
+        bands += canvas.add(strip, rows[number + 1].row.extent.start if number + 1 < len(rows) else None)
+    change = np.concatenate([band.pixels for band in bands]).astype(int) - image
+    assert not change[~mask].any()
+    assert ((change[mask] >= 1) & (change[mask] <= drift + 1)).all()
+
+
 @st.composite
 def sides(draw: st.DrawFn) -> tuple[Pixels, Pixels, int]:
     """Two sides of a border, of any size and shape, and the axis across it."""
