@@ -2,12 +2,13 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+IMPORT := .venv-import
 STAMP  := $(VENV)/.installed
 PROTOS := $(wildcard protos/retouch/v1/*.proto)
 STUBS  := clients/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fmt lint types protos bench up clean
+.PHONY: help setup demo test test-import fmt lint types protos bench up clean
 
 help:            ## list the verbs
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -26,6 +27,12 @@ demo: setup      ## edit and upscale a real photograph through a local Triton; w
 
 test: setup      ## run every test
 	$(BIN)/python -m pytest -q
+
+test-import:     ## run the tests of importing models, in an environment of their own with torch (5.8 GB)
+	test -x $(IMPORT)/bin/python || $(PYTHON) -m venv $(IMPORT)
+	$(IMPORT)/bin/pip install --quiet --disable-pip-version-check -c requirements/constraints.txt -e clients/python -e '.[triton,import,dev]'
+	$(IMPORT)/bin/pip install --quiet --disable-pip-version-check --no-deps -r requirements/no-deps.txt
+	$(IMPORT)/bin/python -m pytest -q tests/importing
 
 fmt: setup       ## format Python and protos
 	$(BIN)/ruff format .
@@ -54,4 +61,4 @@ up: setup        ## serve until stopped
 	$(BIN)/retouch up
 
 clean:           ## remove what the verbs made
-	rm -rf $(VENV) out var .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(IMPORT) out var .pytest_cache .ruff_cache .hypothesis .import_linter_cache

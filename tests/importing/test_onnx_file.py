@@ -19,9 +19,12 @@ from retouch_server.importing.pictures import discs, photograph_like
 from retouch_server.importing.reach import Reach, measure
 from retouch_server.importing.run import Wanted, run
 from retouch_server.importing.source import ModelImportError, Needs, Source
+from retouch_server.local import launch
+from retouch_server.local.repository import assemble
 from retouch_server.local.runtime import MissingError
+from retouch_server.local.triton import LocalTriton, LocalTritonSettings
 from retouch_server.models.spec import Kind, parse_spec
-from tests.importing.served import U8, service, window
+from tests.importing.served import IDENTITY, U8, service, window
 from tests.models.onnx_models import config_of
 
 RADIUS = 3
@@ -142,6 +145,29 @@ def test_another_repository_is_written_and_its_triton_told_or_not(tmp_path: Path
             triton_url="http://127.0.0.1:1",
         )
     assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["mine"]
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize(
+    ("mode", "outcome"), [("explicit", "served"), ("poll", "it will load it if it polls"), ("none", "when restarted")]
+)
+async def test_another_triton_loads_it_or_says_how(
+    mode: str, outcome: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def command(*given: Any) -> list[str]:
+        words = [word.replace("=explicit", f"={mode}") for word in launch.command(*given)]
+        return words if mode == "explicit" else [word for word in words if not word.startswith("--load-model")]
+
+    monkeypatch.setattr("retouch_server.local.run.command", command)
+    onnx.save(blur(3, ["h", "w"]), tmp_path / "blur.onnx")
+    repository = tmp_path / "models"
+    assemble([IDENTITY], repository)
+    async with LocalTriton(LocalTritonSettings(repository, tmp_path / "state")) as triton:
+        told = await asyncio.to_thread(
+            imported, tmp_path / "blur.onnx", tmp_path, kind="upscale", repository=repository, triton_url=triton.http_url
+        )
+        assert outcome in told["outcome"]
+        assert ("mine" in [each.name for each in await triton.models() if each.is_ready]) == told["served"]
 
 
 @pytest.mark.parametrize(

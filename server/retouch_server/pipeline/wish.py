@@ -1,6 +1,6 @@
 """What a model that takes a prompt is told beside pixels: the prompt, and a seed of its own for each window.
 
-    prompt   uint8 [n]     UTF-8, ended by a zero byte: the stub of Triton 2.51 cannot hand strings to NumPy 2
+    prompt   uint8 [n]     UTF-8, ended by a zero byte: handing a TYPE_STRING to NumPy 2 ends the stub of Triton 2.51
     seed     uint64 [1]
 
 Both are inputs like any other, so that results are kept under them too.
