@@ -8,10 +8,12 @@ ours has the highest SSIM of the three, disturbed, with every model. Models that
 
 import argparse
 import asyncio
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import fmean
@@ -26,11 +28,12 @@ from skimage.metrics import structural_similarity
 from benchmarks.photograph import Pixels
 from benchmarks.report import Bound, Report
 from benchmarks.service import ROOT
-from benchmarks.stage import STAGES, Outcome, plan_of, run_stage
+from benchmarks.stage import STAGES, Function, Outcome, plan_of, run_stage
 from retouch_server.geometry import Rect, Span
 from retouch_server.imaging.blend import Joint, composite, steps
 from retouch_server.imaging.mask import Mask
 from retouch_server.imaging.seam import SeamMeter
+from retouch_server.models.backend import Array
 from retouch_server.models.spec import Kind, ModelSpec
 from retouch_server.pipeline.plan import StagePlan
 from retouch_server.pipeline.regions import StageMask
@@ -88,8 +91,11 @@ async def measure(options: argparse.Namespace) -> Report:
         paths = photographs(SHIPPED)
     loop = asyncio.get_running_loop()
     with ProcessPoolExecutor(options.workers, get_context("spawn")) as processes:
-        jobs = [partial(case, name, path, options.size) for name in options.models for path in paths]
-        cases = await asyncio.gather(*(loop.run_in_executor(processes, job) for job in jobs))
+        jobs = [loop.run_in_executor(processes, case, name, path, options.size) for name in options.models for path in paths]
+        for number, job in enumerate(asyncio.as_completed(jobs), 1):
+            done = await job
+            print(f"{number} of {len(jobs)}: {done.model}, {done.photograph}", file=sys.stderr, flush=True)
+        cases = [job.result() for job in jobs]
     worst = sorted(cases, key=lambda each: each.ssim_disturbed["ours"])[:WORST]
     options.out.mkdir(parents=True, exist_ok=True)
     for number, each in enumerate(worst, 1):
@@ -134,7 +140,7 @@ def case(name: str, path: Path, size_px: int) -> Case:
 
 
 async def _case(name: str, path: Path, size_px: int) -> Case:
-    spec, model = SPECS[name], onnx_model(name)
+    spec, model = SPECS[name], remembering(onnx_model(name))
     image = crop(path, spec, size_px)
     height, width = image.shape[:2]
     drawn = None if spec.kind is Kind.UPSCALE else drawn_mask(height, width, path.name)
@@ -158,6 +164,19 @@ async def _case(name: str, path: Path, size_px: int) -> Case:
         )
         seams = {way: seam_score(plan, truth, pixels) for way, pixels in ways.items()} | {"done": outcome.report.seam.score}
     return Case(name, path.stem, ssim[0], ssim[1], mse[0], mse[1], seams, widened, _picture(truth, ways))
+
+
+def remembering(model: Function) -> Function:
+    """`model`, which is asked once for the same inputs: windows are the same whether or not they are then disturbed."""
+    known: dict[tuple[bytes, ...], Mapping[str, Array]] = {}
+
+    def answer(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        key = tuple(sha256(np.ascontiguousarray(array)).digest() for array in inputs.values())
+        if key not in known:
+            known[key] = model(inputs)
+        return known[key]
+
+    return answer
 
 
 def crop(path: Path, spec: ModelSpec, size_px: int) -> Pixels:

@@ -49,9 +49,9 @@ class Outcome:
 def plan_of(spec: ModelSpec, height: int, width: int, mask: StageMask | None, *, is_whole: bool = False) -> StagePlan:
     """The plan of a stage for an image of that size; is_whole: in one window, however large."""
     if is_whole:
-        side = ceil_div(max(height, width, spec.window_px), spec.multiple_px) * spec.multiple_px
+        side = ceil_div(max(height, width, spec.window_px), spec.align_px) * spec.align_px
         spec = replace(spec, window_px=side)
-    grid = TileGrid(height, width, spec.window_px, spec.halo_px, spec.blend_px, spec.multiple_px)
+    grid = TileGrid(height, width, spec.window_px, spec.halo_px, spec.blend_px, spec.align_px)
     to_run = frozenset(tile.index for row in grid for tile in row.tiles if mask is None or mask.any(tile.reach))
     return StagePlan(STAGES[spec.kind], spec, grid, to_run, mask, "benchmark")
 
