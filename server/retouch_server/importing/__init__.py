@@ -8,6 +8,7 @@
     diffusion    a diffusers pipeline's folder, served by `diffusion_model/model.py`
     reach        how far a pixel's influence goes, measured
     fit          window, halo and blending that follow from it
+    pictures     what it is tried on
     check        the exported model against its source
     card         the texts beside the model: config.pbtxt and README.md
     place        into the repository in one piece, and into the Triton that runs

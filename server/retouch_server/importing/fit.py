@@ -42,8 +42,9 @@ def fit(kind: Kind, needs: Needs, reach: Reach, window_px: int | None, halo_px: 
         halo, blend = halo_px or _eights(field_px + BLEND_PX), None
         reason = f"a pixel reaches {field_px} px"
     else:
-        # Half of the halo blends, and the other half is context: the fill mostly rests on what is near.
-        halo = halo_px or _eights(min(max(reach.faint_px, most_px // 16), 3 * most_px // 16))
+        # A third of the halo blends, the rest is context. A fill needs it; of an upscaler it is measured.
+        least_px, greatest_px = most_px // 16, 3 * most_px // 16
+        halo = halo_px or _eights(greatest_px if kind == Kind.INPAINT else min(max(reach.faint_px, least_px), greatest_px))
         blend = halo // 3
         far = "through the whole window" if field_px is None else f"{field_px} px, too far for a window of {most_px}"
         reason = f"a pixel reaches {far}; more than a level rarely beyond {reach.faint_px} px"
