@@ -96,6 +96,16 @@ def test_what_still_reads_as_text_goes_with_its_whole_line(removal: ModuleType, 
     assert (twice.strokes[box > 0] == 255).all()
 
 
+def test_a_tall_line_never_becomes_a_hole_as_a_whole(removal: ModuleType, exemplar: ModuleType) -> None:
+    drawn, _ = captioned(texture(240, 480))
+    box = full_mask(drawn, 0)
+    box[80:160, 60:420] = 255  # grown, it is some 180 px tall: more than half of the picture
+    once = removal.remove_text(drawn, full_mask(drawn), telling(box), exemplar.fill)
+    twice = removal.remove_text(drawn, full_mask(drawn), telling(box, box), exemplar.fill)
+    np.testing.assert_array_equal(once.strokes, twice.strokes)
+    assert (once.strokes[box > 0] > 0).mean() < 0.5
+
+
 def test_lines_are_grown_from_the_shrunk_map(strokes: ModuleType) -> None:
     found = np.zeros((100, 200), np.uint8)
     found[40:50, 30:150] = 255

@@ -46,7 +46,8 @@ def remove_text(image: U8, mask: U8, detect: Detect, fill: Fill) -> Removal:
         return Removal(image, np.zeros_like(mask))
     hole = stroke_finding.stroke_mask(image, lines)
     cleaned = fill(image, _as_mask(hole))
-    stubborn = _wanted(stroke_finding.text_lines(detect(cleaned)[..., 0]), hole & allowed)
+    low = [line for line in stroke_finding.text_lines(detect(cleaned)[..., 0]) if not line.is_tall]
+    stubborn = _wanted(low, hole & allowed)
     if stubborn:
         # What still reads as text had more than its strokes show (a glow, a plate, a texture): the whole line goes.
         hole |= stroke_finding.polygon_mask(hole.shape, stubborn)

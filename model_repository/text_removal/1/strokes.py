@@ -34,6 +34,7 @@ SQUARE_SCORE = 0.8
 MOST_STROKE_SHARE = 0.62
 LEAST_STROKE_SHARE = 0.02
 """Outside these shares of a line's polygon the stroke mask is not believed, and the whole polygon becomes the hole."""
+TALLEST_WHOLE_PX = 64.0
 TELLING_RATIO = 6.0
 """A colour this many times commoner in the strokes than around the line is the text's, wherever it is in the line."""
 
@@ -44,6 +45,11 @@ class Line:
 
     polygon: F32
     height_px: float
+
+    @property
+    def is_tall(self) -> bool:
+        """Too tall to become a hole as a whole: there is too much picture in its rectangle."""
+        return self.height_px > TALLEST_WHOLE_PX
 
 
 def text_lines(probability: U8) -> list[Line]:
@@ -115,7 +121,7 @@ def _line_strokes(image: U8, line: Line, inside_any: Bools) -> Bools:
         # A letter on a patch as dark as itself does not differ from its background; its exact colour still gives it away.
         seeds = (seeds & (ratio > 1.0)) | (inside & (ratio > TELLING_RATIO))
     share = seeds[inside].mean()
-    if not LEAST_STROKE_SHARE <= share <= MOST_STROKE_SHARE:
+    if not LEAST_STROKE_SHARE <= share <= MOST_STROKE_SHARE and not line.is_tall:
         return inside
     return _grown(seeds, distance > low, inside, line.height_px)
 
