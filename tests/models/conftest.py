@@ -4,6 +4,7 @@ import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -47,5 +48,10 @@ def detector() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def precheck() -> ModuleType:
-    return load("precheck", "scores")
+def cropping() -> ModuleType:
+    return load("precheck", "crops")
+
+
+@pytest.fixture(scope="session")
+def precheck() -> Any:
+    return load("precheck", "scores").Precheck(REPOSITORY / "precheck" / "1" / "model.onnx")
