@@ -23,7 +23,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[LocalService]:
-    settings = LocalSettings(state_dir=tmp_path_factory.mktemp("state"), model_repositories=REPOSITORIES)
+    """Results are not kept: what is asked here is what the models do, each time."""
+    settings = LocalSettings(
+        state_dir=tmp_path_factory.mktemp("state"), model_repositories=REPOSITORIES, server={"result_cache": "off"}
+    )
     async with local_service(settings) as service:
         prefix = service.triton.shm_prefix
         yield service
