@@ -64,7 +64,7 @@ class Table:
         lines += [_row([f"{cell:.3f}" if isinstance(cell, float) else str(cell) for cell in row]) for row in self.rows]
         lines += [""] + [f"- {'reached' if is_reached else '**not reached**'}: {goal}" for goal, is_reached in self.goals]
         for picture in self.pictures:
-            lines += ["", f"![{picture.caption}](models/{picture.file})", "", picture.caption]
+            lines += ["", f"![{self.title}](models/{picture.file})", "", picture.caption]
         return "\n".join(lines).rstrip() + "\n"
 
 

@@ -5,6 +5,7 @@ that were held back; and on the same photographs without any. cv2's inpainting i
 """
 
 import argparse
+import csv
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,11 +169,18 @@ def pictures(remove: Remove, options: Options) -> tuple[Picture, ...]:
         made.append(
             Picture(
                 f"text_removal_{index}.webp",
-                "With overlay; text_removal; Telea, told the strokes; the photograph. "
-                f"Photograph: {name}, CC0 (credits in the file LICENCES.csv of the data).",
+                f"With overlay; text_removal; Telea, told the strokes; the photograph. {credit(options.data, path.name)}",
             )
         )
     return tuple(made)
+
+
+def credit(data: Path, name: str) -> str:
+    """Title, author where known, licence and its record, from LICENCES.csv."""
+    with (data / "LICENCES.csv").open() as listed:
+        (row,) = (row for row in csv.DictReader(listed) if Path(row["file"]).name == name)
+    title = Path(name).stem.split("_", 1)[1].replace("-", " ")
+    return f'Photograph: "{title}", {row["author"] or "author not recorded"}, {row["licence"]} ({row["record"]}).'
 
 
 def main() -> None:
