@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import onnxruntime
-import psutil
 
 from benchmarks.photograph import WHAT, Pixels, enlarged
+from benchmarks.processor import processor_s
 from benchmarks.report import Bound, Report, paired_ratio, rounded
 from benchmarks.service import ROOT, service
 from retouch import Model
@@ -44,14 +44,14 @@ async def measure(options: argparse.Namespace) -> Report:
         small = image[: spec.window_px, : spec.window_px]
         await client.edit_image(small, scale=SCALE)  # warms up
         for _ in range(options.repeats):
-            began, began_cpu = time.perf_counter(), _cpu_s()
+            began, began_cpu = time.perf_counter(), processor_s()
             result = await client.edit_image(image, scale=SCALE)
             system_s.append(time.perf_counter() - began)
-            system_cpu_s.append(_cpu_s() - began_cpu)
+            system_cpu_s.append(processor_s() - began_cpu)
             for loop, kept, kept_cpu in ((plain, plain_s, plain_cpu_s), (pair, pair_s, [])):
-                began_cpu = _cpu_s()
+                began_cpu = processor_s()
                 kept.append(await asyncio.to_thread(_seconds, loop))
-                kept_cpu.append(_cpu_s() - began_cpu)
+                kept_cpu.append(processor_s() - began_cpu)
                 assert loop.mean_difference(result) < 0.5, "the loop and the service disagree"
     figures = {
         "ratio": paired_ratio(system_s, plain_s),
@@ -105,9 +105,3 @@ def _seconds(work: Callable[[], None]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
-
-
-def _cpu_s() -> float:
-    """Processor time of this process and of all that it started and that still run."""
-    process = psutil.Process()
-    return sum(sum(each.cpu_times()[:2]) for each in (process, *process.children(recursive=True)))
