@@ -63,7 +63,7 @@ def to_onnx(model: TextRemover, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, default=Path("training/runs/text_removal/checkpoint.pt"))
-    parser.add_argument("--write", type=Path, default=Path("model_repository/text_removal/1/model.onnx"))
+    parser.add_argument("--write", type=Path, default=Path("training/runs/text_removal/model.onnx"))
     options = parser.parse_args()
     model = TextRemover()
     state = torch.load(options.checkpoint)
