@@ -160,12 +160,12 @@ def test_detail_changes_sides_near_the_middle_and_is_not_averaged() -> None:
     assert np.abs(mixed[:, :20].astype(int) - first[:, :20]).mean() < 2
 
 
-@given(sides(), st.integers(0, 20), st.integers(-1, 1))
-def test_sides_that_agree_are_joined_where_both_are_sure(pair: tuple[Pixels, Pixels, int], margin: int, off: int) -> None:
+@given(sides(), st.integers(0, 20))
+def test_sides_that_agree_are_joined_where_both_are_sure(pair: tuple[Pixels, Pixels, int], margin: int) -> None:
     first, other, axis = pair
     n = first.shape[axis]
     margin = min(margin, n // 2)
-    second = np.clip(first.astype(int) + off, 0, 255).astype(np.uint8)
+    second = first.copy()
     lines = second.swapaxes(0, axis)
     if 2 * margin < n:  # beyond the zone that decides, anything may stand
         lines[:margin], lines[n - margin :] = other.swapaxes(0, axis)[:margin], other.swapaxes(0, axis)[n - margin :]
@@ -174,7 +174,7 @@ def test_sides_that_agree_are_joined_where_both_are_sure(pair: tuple[Pixels, Pix
     before, behind = slice(0, margin), slice(n - margin, n)
     assert np.array_equal(out.swapaxes(0, axis)[before], first.swapaxes(0, axis)[before])
     assert np.array_equal(out.swapaxes(0, axis)[behind], second.swapaxes(0, axis)[behind])
-    assert np.abs(out.astype(int) - first).swapaxes(0, axis)[margin : n - margin].max(initial=0) <= 1
+    assert np.array_equal(out.swapaxes(0, axis)[margin : n - margin], first.swapaxes(0, axis)[margin : n - margin])
     again = first.copy()
     join(again, second, axis, margin, again)
     assert np.array_equal(again, out)
@@ -203,7 +203,7 @@ def test_noise_is_no_disagreement(noise: int, axis: int, length: int) -> None:
     shape = (24, CELL_PX * length, 3) if axis == 0 else (CELL_PX * length, 24, 3)
     first = np.full(shape, 128, np.uint8)
     second = (128 + (random.random(shape) < noise / 100)).astype(np.uint8)
-    assert disagreement(first, second, axis) == 0.0
+    assert disagreement(first, second, axis) <= TOLERANCE
 
 
 def images(draw: np.random.Generator, *shape: int) -> NDArray[np.uint8]:

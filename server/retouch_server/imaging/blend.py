@@ -11,8 +11,8 @@ from retouch_server.imaging.rows import Pixels
 from retouch_server.tiling import shares
 from retouch_server.tiling.ramps import TRANSITION
 
-TOLERANCE = 1.0
-"""Levels by which the means of two sides may differ: rounding makes less."""
+TOLERANCE = 0.5
+"""Levels by which the means of two sides may differ: what rounds to one level or the next differs by less."""
 CELL_PX = 64
 """Length along a border over which sides are compared: enough pixels for noise to average out."""
 BESIDE_PX = TRANSITION
@@ -78,7 +78,7 @@ def steps(pixels: Pixels, axis: int) -> NDArray[np.float64]:
 
 def disagreement(first: Pixels, second: Pixels, axis: int) -> float:
     """How far the means of two sides differ, in levels: the most of any stretch of CELL_PX along the border."""
-    if not first.size or cv2.norm(first, second, cv2.NORM_INF) <= TOLERANCE:
+    if not first.size or not cv2.norm(first, second, cv2.NORM_INF):
         return 0.0
     sums = [cv2.reduce(side, axis, cv2.REDUCE_SUM, dtype=cv2.CV_32S) for side in (first, second)]
     difference = cv2.subtract(sums[1], sums[0]).reshape(first.shape[1 - axis], first.shape[2])
