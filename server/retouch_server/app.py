@@ -13,7 +13,7 @@ import cv2
 import grpc
 
 from retouch_server.cache.guard import GuardedStore
-from retouch_server.cache.models import CachedModels
+from retouch_server.cache.results import Results
 from retouch_server.cache.store import MemoryStore, ResultStore
 from retouch_server.config import ConfigError, Settings
 from retouch_server.errors import MasksUnavailable, ModelUnavailable
@@ -21,7 +21,7 @@ from retouch_server.masks.registry import Retention
 from retouch_server.masks.store import MaskStore
 from retouch_server.models.backend import ModelBackend
 from retouch_server.models.catalogue import Catalogue
-from retouch_server.models.dispatch import Dispatcher, Models
+from retouch_server.models.dispatch import Dispatcher
 from retouch_server.models.triton import TritonBackend
 from retouch_server.pipeline.admission import Admission, Limits
 from retouch_server.pipeline.edit import Editor
@@ -82,11 +82,12 @@ class App:
         self._masks = await MaskStore.open(settings.mask_store, Retention(settings.mask_versions, settings.mask_keep_s))
         self._opened.push_async_callback(self._masks.close)
         dispatcher = Dispatcher(self.backend)
-        models = self._with_results_kept(dispatcher)
-        precheck = Precheck(self.catalogue, models)
+        results = self._results()
+        precheck = Precheck(self.catalogue, results.answering(dispatcher) if results else dispatcher)
         estimator = Estimator()
+        in_flight = settings.tiles_in_flight
         self.editor = Editor(
-            self.catalogue, models, precheck, estimator, self._executor, self.metrics, settings.tiles_in_flight, policy
+            self.catalogue, dispatcher, precheck, estimator, self._executor, self.metrics, in_flight, policy, results
         )
         await self._await_models()
         await measure(estimator, self.catalogue, dispatcher)
@@ -135,14 +136,14 @@ class App:
                 log.warning("waiting for the model server at %s", self.settings.triton_urls)
                 await asyncio.sleep(1.0)
 
-    def _with_results_kept(self, models: Models) -> Models:
-        """`models`, with their results in the cache of the settings. Errors: ConfigError."""
+    def _results(self) -> Results | None:
+        """What the settings say of keeping results. Errors: ConfigError."""
         if self.settings.result_cache == "off":
-            return models
+            return None
         make = _memory if self.settings.result_cache == "memory" else _redis
         store = make(self.settings, self.metrics)
         self._opened.push_async_callback(store.close)
-        return CachedModels(models, store, self.catalogue.spec, self._executor, self.metrics)
+        return Results(store, self.catalogue.spec, self._executor, self.metrics)
 
     async def _prune_masks(self) -> None:
         """Now and then, until cancelled: versions grow old without being written to."""

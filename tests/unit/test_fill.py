@@ -27,8 +27,9 @@ def filled(source: Image, mask: Image, model: Model, multiple_px: int = 1) -> Im
         Fill(spec("m", Kind.INPAINT, multiple_px=multiple_px), StageMask(Mask.from_array(mask))),
         Rect(0, 0, *mask.shape),
     )
-    inputs = job.call(source, window).inputs
-    return job.result(source, window, {"result": model(inputs["image"], inputs["mask"])})
+    view = job.view(source, window)
+    inputs = job.call(view).inputs
+    return job.result(view, {"result": model(inputs["image"], inputs["mask"])})
 
 
 @settings(max_examples=40, deadline=None)
@@ -89,3 +90,16 @@ def test_the_model_is_told_of_the_antialiased_rim() -> None:
     assert rim.any()
     assert (told[0][:, :, 0][rim] > 0).mean() > 0.9
     assert (told[0][:, :, 0][mask > 0] == 255).all()
+
+
+def test_a_view_holds_everything_that_a_result_depends_on() -> None:
+    """Results are kept by their views: a job with another mask makes the same of the same view."""
+    image, mask = texture(96, 80), np.zeros((96, 80), np.uint8)
+    mask[30:50, 20:60] = 255
+    window = Rect(0, 0, 96, 80)
+    one, other = (Fill(spec("m", Kind.INPAINT), StageMask(Mask.from_array(each))) for each in (mask, 255 - mask))
+    view = one.view(image, window)
+    (call, same_call), answer = (job.call(view) for job in (one, other)), np.full_like(image, 90)
+    for name, values in call.inputs.items():
+        np.testing.assert_array_equal(values, same_call.inputs[name])
+    np.testing.assert_array_equal(one.result(view, {"result": answer}), other.result(view, {"result": answer}))

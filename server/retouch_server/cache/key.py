@@ -1,34 +1,46 @@
 """What a result is addressed by: the sha256 of everything that it depends on.
 
-The canonical form of a call is a sequence of bytes that no other call has: each part begins with its kind and its length,
-mappings are in the order of their names, and every field of `Call` is in it, whatever fields and inputs there are.
+The canonical form of a piece of work is a sequence of bytes that no other one has: each part begins with its kind and its
+length, mappings are in the order of their names, and of a dataclass every field is in it, whatever fields there are.
 """
 
 import hashlib
 import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any, cast
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from retouch_server.models.backend import Call
 from retouch_server.models.spec import ModelSpec
 
-FORMAT = 1
-"""Grows when the same call would have another result: of the key's form, or of what is kept under it."""
+PACKAGE = Path(__file__).parents[1]
 
 
-def key_of(call: Call, spec: ModelSpec) -> bytes:
-    """32 bytes that name the result of `call` by the model that `spec` describes: its name, version and digest.
+def key_of(work: object, spec: ModelSpec) -> bytes:
+    """32 bytes that name the result of `work` by the model that `spec` describes: its name, version and digest.
 
-    Errors: TypeError for an input that has no canonical form.
+    This code is part of what makes a result, too: replicas of another build have other keys.
+    Errors: TypeError for work that has no canonical form.
     """
     digest = hashlib.sha256()
-    for part in canonical((FORMAT, spec.name, spec.version, spec.digest, call)):
+    for part in canonical((build(PACKAGE), spec.name, spec.version, spec.digest, work)):
         digest.update(part)
     return digest.digest()
+
+
+@cache
+def build(package: Path) -> str:
+    """Names the code of a package and the libraries that make pixels with it; hex."""
+    digest = hashlib.sha256(f"numpy {np.__version__} opencv {cv2.__version__}".encode())
+    for path in sorted(package.rglob("*.py")):
+        digest.update(hashlib.sha256(path.relative_to(package).as_posix().encode()).digest())
+        digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 def canonical(value: object) -> Iterator[bytes | memoryview]:

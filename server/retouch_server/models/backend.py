@@ -31,10 +31,6 @@ class Call:
     outputs: Mapping[str, Output]
 
 
-class Recalled(dict[str, Array]):
-    """Outputs that no model computed now: the same call was made before, and its result was kept."""
-
-
 class ModelBackend(Protocol):
     """Runs models. Does not retry: that is `dispatch.py`'s."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from retouch_server.cache.results import Results
 from retouch_server.errors import ModelFault, ModelUnavailable
 from retouch_server.imaging.mask import Mask
 from retouch_server.imaging.proxy import ProxyBuilder
@@ -71,6 +72,7 @@ class Editor:
     metrics: Metrics
     tiles_in_flight: int
     policy: Policy = BUILT_IN
+    results: Results | None = None
 
     async def plan(self, request: EditRequest, proxy: Pixels | None) -> PlannedEdit:
         """Looks at the proxy, (h, w, 3), where there is one, and decides. Errors: those of `make_plan` and of the models."""
@@ -104,6 +106,7 @@ class Editor:
             self.estimator.shares,
             on_progress,
             planned.proxy,
+            self.results,
         )
         stages = [TiledStage(stage, job_of(stage), planned.request.channels, context) for stage in planned.plan.stages]
         steps: list[_Step] = list(stages)

@@ -1,11 +1,12 @@
 """What a stage asks of its model for one window, and what it makes of the answer. Pure: no waiting, no state."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from retouch_server.geometry import Rect
 from retouch_server.imaging.blend import composite
@@ -21,14 +22,30 @@ from retouch_server.pipeline.regions import StageMask
 from retouch_server.pipeline.wish import UNSAID, Wish
 
 
-class Job(Protocol):
-    """One window's worth of work. `source` is the window's pixels, (h, w, channels) uint8."""
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a job sees of a window: everything that the window's result depends on beside the model, and its key in the cache.
 
-    def call(self, source: Pixels, window: Rect, known: KnownRows | None = None) -> Call:
-        """The model call for the window. known: what lies beside and above it, where it may need that."""
+    source (h, w, channels) uint8; mask (h, w) uint8; told: what else the model is told, by the names of its inputs.
+    """
+
+    source: Pixels
+    mask: NDArray[np.uint8] | None = None
+    told: Mapping[str, Array] = field(default_factory=dict[str, Array])
+
+
+class Job(Protocol):
+    """One window's worth of work. What is made of a view depends on nothing but the view and the model."""
+
+    def view(self, source: Pixels, window: Rect, known: KnownRows | None = None) -> View:
+        """Of a window and its pixels. known: what lies beside and above it, where the model may need that."""
         ...
 
-    def result(self, source: Pixels, window: Rect, outputs: Mapping[str, Array]) -> Pixels:
+    def call(self, view: View) -> Call:
+        """The model call for the window."""
+        ...
+
+    def result(self, view: View, outputs: Mapping[str, Array]) -> Pixels:
         """The window's result, (h × scale, w × scale, channels), from the model's outputs."""
         ...
 
@@ -46,33 +63,35 @@ class Fill:
     guide: Guide | None = None
     wish: Wish = UNSAID
 
-    def call(self, source: Pixels, window: Rect, known: KnownRows | None = None) -> Call:
-        mask = self.mask.window(window)
-        mask = hole(mask, stain(source, mask))[:, :, None]
-        image, mask = _pad(_as_rgb(source), self.spec.multiple_px), _pad(mask, self.spec.multiple_px)
-        inputs = {"image": image, "mask": mask} | self._guided(window, known, image.shape)
-        inputs |= self.wish.inputs(self.spec, window)
-        return Call(self.spec.name, inputs, {"result": Output(image.shape, np.uint8)})
+    def view(self, source: Pixels, window: Rect, known: KnownRows | None = None) -> View:
+        told = self._guided(window, known) | self.wish.inputs(self.spec, window)
+        return View(source, self.mask.window(window), told)
 
-    def _guided(self, window: Rect, known: KnownRows | None, shape: tuple[int, ...]) -> dict[str, Array]:
-        """What tells the model about a hole that is larger than the window; of what it takes, and padded as the window is."""
-        inputs = unguided(self.spec, shape[0], shape[1])
+    def _guided(self, window: Rect, known: KnownRows | None) -> dict[str, Array]:
+        """What tells the model about a hole that is larger than the window; of what it takes."""
+        inputs = unguided(self.spec, window.height, window.width)
         guide = None if self.guide is None or not inputs else self.guide.over(window)
         if self.guide is None or guide is None or not guide[:, :, 3].any():
             return inputs
         told: dict[str, Array] = {"guide": guide, "guide_px": np.array([self.guide.px(window)], np.int32)}
         if known is not None and "reference" in inputs:
             told["reference"] = known.reference(window, guide)
-        padded = {name: _pad(values, self.spec.multiple_px) if values.ndim == 3 else values for name, values in told.items()}
-        return {name: padded.get(name, values) for name, values in inputs.items()}
+        return {name: told.get(name, values) for name, values in inputs.items()}
 
-    def result(self, source: Pixels, window: Rect, outputs: Mapping[str, Array]) -> Pixels:
-        mask = self.mask.window(window)
+    def call(self, view: View) -> Call:
+        mask = _mask_of(view)
+        mask = hole(mask, stain(view.source, mask))[:, :, None]
+        inputs = {"image": _as_rgb(view.source), "mask": mask} | dict(view.told)
+        inputs = {name: _pad(values, self.spec.multiple_px) if values.ndim == 3 else values for name, values in inputs.items()}
+        return Call(self.spec.name, inputs, {"result": Output(inputs["image"].shape, np.uint8)})
+
+    def result(self, view: View, outputs: Mapping[str, Array]) -> Pixels:
+        source, mask = view.source, _mask_of(view)
         touched = source.copy()
         box = bounds(mask > 0, EDGE_PX)
         if box is not None:
+            stained = stain(source, mask)[box]
             mask, before = mask[box], source[box]
-            stained = stain(source, self.mask.window(window))[box]
             matched = match_tone(_as_rgb(before), outputs["result"][box], hole(mask, stained) > 0)
             touched[box] = composite(before, _from_rgb(matched, before), alpha(mask, stained))
         return touched
@@ -87,24 +106,32 @@ class Enlarge:
 
     spec: ModelSpec
 
-    def call(self, source: Pixels, window: Rect, known: KnownRows | None = None) -> Call:
-        image = _pad(_as_rgb(source), self.spec.multiple_px)
+    def view(self, source: Pixels, window: Rect, known: KnownRows | None = None) -> View:
+        return View(source)
+
+    def call(self, view: View) -> Call:
+        image = _pad(_as_rgb(view.source), self.spec.multiple_px)
         height, width, channels = image.shape
         shape = (height * self.spec.scale, width * self.spec.scale, channels)
         return Call(self.spec.name, {"image": image}, {"result": Output(shape, np.uint8)})
 
-    def result(self, source: Pixels, window: Rect, outputs: Mapping[str, Array]) -> Pixels:
-        scale = self.spec.scale
-        enlarged = anchor(outputs["result"][: window.height * scale, : window.width * scale], _as_rgb(source))
+    def result(self, view: View, outputs: Mapping[str, Array]) -> Pixels:
+        source, scale = view.source, self.spec.scale
+        height, width = source.shape[0] * scale, source.shape[1] * scale
+        enlarged = anchor(outputs["result"][:height, :width], _as_rgb(source))
         if source.shape[2] == 3:
             return enlarged
         if source.shape[2] == 1:
             return _mean(enlarged)
         alpha = np.ascontiguousarray(source[:, :, 3])
         if scale > 1:
-            size = (window.width * scale, window.height * scale)
-            alpha = np.asarray(cv2.resize(alpha, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+            alpha = np.asarray(cv2.resize(alpha, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
         return np.dstack([enlarged, alpha])
+
+
+def _mask_of(view: View) -> NDArray[np.uint8]:
+    assert view.mask is not None
+    return view.mask
 
 
 def _as_rgb(pixels: Pixels) -> Pixels:

@@ -12,24 +12,28 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from math import prod
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from retouch_server.cache.results import Place, Results
 from retouch_server.geometry import Rect, Span
 from retouch_server.imaging.canvas import Canvas, Strip
 from retouch_server.imaging.rows import Band, Pixels, RowBuffer
 from retouch_server.imaging.seam import SeamMeter
-from retouch_server.models.backend import Recalled
 from retouch_server.models.dispatch import Models
 from retouch_server.pipeline.cost import Shares
 from retouch_server.pipeline.guide import draw_guide
 from retouch_server.pipeline.plan import StagePlan
 from retouch_server.pipeline.reference import KnownRows, Surroundings
 from retouch_server.pipeline.stages.channel import RowChannel
-from retouch_server.pipeline.stages.job import Fill, Job
+from retouch_server.pipeline.stages.job import Fill, Job, View
 from retouch_server.telemetry.metrics import Metrics
 from retouch_server.tiling import Tile, TileRow
+
+_T = TypeVar("_T")
 
 STRIPS = 2
 """Strips in memory: one is filled while the one before it is finished and handed on."""
@@ -47,6 +51,8 @@ class StageContext:
     on_progress: Callable[["StageReport"], None] = lambda report: None
     proxy: Pixels | None = None
     """What the whole image looks like, (h, w, 3), where that is known before its rows come."""
+    results: Results | None = None
+    """Those of windows that were seen before; None: none are kept."""
 
 
 @dataclass(slots=True)
@@ -122,7 +128,8 @@ class TiledStage:
         size = (self._plan.grid.height, self._plan.grid.width)
         self._enter()
         try:
-            house = (context.dispatcher, context.executor)
+            models = context.results.answering(context.dispatcher) if context.results else context.dispatcher
+            house = (models, context.executor)
             guide = await draw_guide(coarse, (proxy, size), self._plan.spec, house, self._count_retry)
         finally:
             self._leave()
@@ -174,34 +181,33 @@ class TiledStage:
         labels = {"stage": self._plan.name.value, "model": self._plan.spec.name}
         self._context.metrics.tiles.labels(**labels, outcome="retried").inc()
 
-    def _enter(self) -> float:
-        """Work at the model begins; the time."""
-        now_s = time.monotonic()
-        self._began_s = self._began_s or now_s
+    def _enter(self) -> None:
+        """Work at the model begins."""
+        self._began_s = self._began_s or time.monotonic()
         self._context.shares.enter(self)
-        return now_s
 
     def _leave(self) -> None:
         self._context.shares.leave(self)
         self.report.seconds = time.monotonic() - (self._began_s or 0.0)
 
     async def _run(self, tile: Tile, pixels: Pixels, known: KnownRows | None, work: _Work) -> None:
-        """One window: call, check, paste."""
+        """One window: recalled, or computed and kept; and pasted."""
         name, spec = self._plan.name.value, self._plan.spec
-        tiles, loop = self._context.metrics.tiles, asyncio.get_running_loop()
-        began = self._enter()
+        tiles = self._context.metrics.tiles
+        self._enter()
         try:
-            call = await loop.run_in_executor(self._context.executor, self._job.call, pixels, tile.window, known)
-            async with self._context.dispatcher.infer(call, self._count_retry) as outputs:
-                is_cached = isinstance(outputs, Recalled)
-                if not is_cached:
-                    self._context.metrics.model_call_seconds.labels(model=spec.name).observe(time.monotonic() - began)
-
-                def paste() -> None:
-                    work.strip.paste(tile, self._job.result(pixels, tile.window, outputs))
-
-                # Shielded: the outputs must stay valid until the thread is done with them.
-                await _join(loop.run_in_executor(self._context.executor, paste))
+            view = await self._aside(self._job.view, pixels, tile.window, known)
+            shape = (pixels.shape[0] * spec.scale, pixels.shape[1] * spec.scale, self._channels)
+            results, place = self._context.results, Place()
+            if results is not None:
+                place = await results.find(spec, (type(self._job).__name__, view), prod(shape))
+            is_cached = place.value is not None
+            if place.value is not None:
+                await self._aside(work.strip.paste, tile, np.ndarray(shape, np.uint8, place.value))
+            else:
+                value = await self._compute(tile, view, work, keeps=bool(place.key))
+                if results is not None:
+                    await results.keep(spec, place, value)
         except Exception:  # not a cancellation: that is nobody's fault
             tiles.labels(stage=name, model=spec.name, outcome="failed").inc()
             raise
@@ -213,6 +219,29 @@ class TiledStage:
         tiles.labels(stage=name, model=spec.name, outcome="cached" if is_cached else "run").inc()
         work.running -= 1
         work.settle()
+
+    async def _compute(self, tile: Tile, view: View, work: _Work, *, keeps: bool) -> bytes:
+        """Call, check, paste; the bytes of the window's result where they are to be kept."""
+        call = await self._aside(self._job.call, view)
+        began_s = time.monotonic()
+        async with self._context.dispatcher.infer(call, self._count_retry) as outputs:
+            self._context.metrics.model_call_seconds.labels(model=call.model).observe(time.monotonic() - began_s)
+
+            def finish() -> bytes:
+                result = self._job.result(view, outputs)
+                work.strip.paste(tile, result)
+                return result.tobytes() if keeps else b""
+
+            return await self._aside(finish)
+
+    async def _aside(self, function: Callable[..., _T], *arguments: object) -> _T:
+        """Calls it in a thread, and waits for its end also when cancelled: what it works on must stay valid until then."""
+        future = asyncio.get_running_loop().run_in_executor(self._context.executor, function, *arguments)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])
+            raise
 
     async def _finish(self, strips: asyncio.Queue[_Work], sink: RowChannel) -> None:
         """Joins strips in order and passes on the rows that are final."""
@@ -259,12 +288,3 @@ class TiledStage:
         if self._plan.mask is None:
             return None
         return np.repeat(self._plan.mask.window(rect).any(axis=axis), self._plan.spec.scale)
-
-
-async def _join(future: asyncio.Future[None]) -> None:
-    """Waits for work in a thread to its end, also when cancelled."""
-    try:
-        await asyncio.shield(future)
-    except asyncio.CancelledError:
-        await asyncio.wait([future])
-        raise
