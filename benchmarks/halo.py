@@ -1,10 +1,10 @@
 """What is left of a stroke where it was: drawn on photographs, masked in seven ways, removed by the product's inpainting stage.
 
 residual_share: in the ring 1 to 6 px around a stroke, the projection of result - truth on stroke - truth as a share of the
-latter, over all photographs and strokes at once; the largest of all masks'. residual_mean: the largest of their plain means,
-in which a stroke that hardly shows counts as much as any. residual_spread: the mean without signs, most of it texture that
-the fill invented. halo_*: the same with the truth as the model's
-answer, so that nothing can err but the mask's edge. tone_left: how much of a drift in tone is left, with a truth so
+latter, over all photographs and strokes at once, without its sign; the mean of all kinds of mask. residual_worst: the kind of
+mask with the largest. residual_mean: the largest of their plain means, in which a stroke that hardly shows counts as much as
+any. residual_spread: the mean without signs, most of it texture that the fill invented. halo_*: the same with the truth as
+the model's answer, so that nothing can err but the mask's edge. tone_left: how much of a drift in tone is left, with a truth so
 disturbed as the model's answer. plain_*: the model asked with the mask as it is, and composited by it. Every pixel outside
 the mask must be byte-identical.
 """
@@ -110,7 +110,9 @@ async def measure(options: argparse.Namespace) -> Report:
     for name, (_, panel) in worst.items():
         Image.fromarray(panel).save(options.pictures / f"{name.replace(' ', '_')}.png")
     figures = {
-        "residual_share": max(map(abs, _pooled(cases["classical ours"]).values())),
+        "residual_share": _mean(map(abs, _pooled(cases["classical ours"]).values())),
+        "residual_worst": max(map(abs, _pooled(cases["classical ours"]).values())),
+        "plain_share": _mean(map(abs, _pooled(cases["classical plain"]).values())),
         "residual_mean": max(map(abs, _by_mask(cases["classical ours"], lambda case: case.share).values())),
         "residual_spread": _mean(abs(case.share) for case in cases["classical ours"]),
         "plain_spread": _mean(abs(case.share) for case in cases["classical plain"]),
