@@ -29,7 +29,7 @@ from retouch_server.imaging.blend import composite
 from retouch_server.models.backend import Array, Call, Output
 from retouch_server.models.spec import ModelSpec
 from retouch_server.pipeline.regions import StageMask
-from retouch_server.pipeline.stages.job import Fill
+from retouch_server.pipeline.stages.job import Fill, View
 
 BOUNDS = {"residual_share": Bound(most=0.02), "halo_share": Bound(most=0.02), "rim_levels": Bound(most=2.0)}
 RING_PX = range(1, 7)
@@ -67,12 +67,20 @@ class Plain:
     spec: ModelSpec
     mask: StageMask
 
-    def call(self, source: Pixels, window: Rect, known: object = None) -> Call:
-        inputs: dict[str, Array] = {"image": source, "mask": self.mask.window(window)[:, :, None]}
-        return Call(self.spec.name, inputs, {"result": Output(source.shape, np.uint8)})
+    def view(self, source: Pixels, window: Rect, known: object = None) -> View:
+        return View(source, self.mask.window(window)[:, :, None])
 
-    def result(self, source: Pixels, window: Rect, outputs: Mapping[str, Array]) -> Pixels:
-        return composite(source, outputs["result"], self.mask.window(window))
+    def call(self, view: View) -> Call:
+        inputs: dict[str, Array] = {"image": view.source, "mask": self._mask(view)}
+        return Call(self.spec.name, inputs, {"result": Output(view.source.shape, np.uint8)})
+
+    def result(self, view: View, outputs: Mapping[str, Array]) -> Pixels:
+        return composite(view.source, outputs["result"], self._mask(view)[:, :, 0])
+
+    @staticmethod
+    def _mask(view: View) -> Pixels:
+        assert view.mask is not None
+        return view.mask
 
 
 JOBS: dict[str, MakeJob] = {"ours": Fill, "plain": Plain}
