@@ -33,7 +33,7 @@ class Settings:
     result_cache: str = "memory"
     """Where results of models are kept, so that no window is computed twice: `memory` of this process; `redis://host:6379/0`
     (or rediss://), for replicas to share, which needs the extra `redis`; `off`."""
-    result_cache_bytes: int = 256 * 1024 * 1024
+    result_cache_bytes: int = 96 * 1024 * 1024
     """At most, in this process. Redis has its own `maxmemory`."""
     result_cache_keep_s: float = 86_400.0
     """How long Redis keeps a result."""
