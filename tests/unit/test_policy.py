@@ -20,8 +20,7 @@ def test_the_table_in_the_docstring_is_the_one_built_in() -> None:
     written = parse_policy("\n".join(lines).encode())
     built_in = Policy()
     assert dict(written.gates) == dict(built_in.gates)
-    assert written.least_agreement_db == built_in.least_agreement_db
-    assert (written.inpaint, written.proxy_below_texture) == (built_in.inpaint, built_in.proxy_below_texture)
+    assert written.inpaint == built_in.inpaint
 
 
 def test_an_empty_table_is_the_one_built_in_but_for_its_digest() -> None:
@@ -71,10 +70,7 @@ def test_a_table_may_close_a_gate_further() -> None:
         (b"[upscale.commerce]\nallowed = ['creative', 'conservative']", "must not admit 'creative'"),
         (b"[upscale.commerce]\nallowed = ['*']", "must not admit 'creative'"),
         (b"[upscale.standard]\ndefault = ['x']\nallowed = ['y']", "names 'x', which upscale.standard.allowed does not"),
-        (b"[upscale.agreement]\nleast_db = 'high'", "upscale.agreement.least_db"),
-        (b"[upscale.agreement]\nleast_db = nan", "upscale.agreement.least_db"),
-        (b"[inpaint]\nproxy_below_texture = 2", "from 0 to 1"),
-        (b"[inpaint]\nproxy_below_texture = true", "from 0 to 1"),
+        (b"[inpaint]\nproxy = true", "inpaint.proxy is not known"),
         (b"[inpaint]\ndefault = ['lama']", "there are patch, classical, diffusion"),
     ],
 )

@@ -12,12 +12,8 @@
     default = ["conservative"]
     allowed = ["conservative"]               # never "creative" and never "*": such a table is refused
 
-    [upscale.agreement]
-    least_db = 30.0                          # PSNR of the shrunken creative window against the input, else conservative
-
     [inpaint]
     default = ["patch", "classical"]
-    proxy_below_texture = 0.0                # texture score under which a region is filled at proxy resolution
 
 What a table leaves out keeps its default.
 """
@@ -71,9 +67,7 @@ class Policy:
     """The table. `digest`: sha256 of the file it came from, empty for the one built in."""
 
     gates: Mapping[Criticality, Gate] = field(default_factory=lambda: _GATES)
-    least_agreement_db: float = 30.0
     inpaint: tuple[str, ...] = ("patch", "classical")
-    proxy_below_texture: float = 0.0
     digest: str = ""
 
     def check_upscaler(self, spec: ModelSpec, criticality: Criticality) -> None:
@@ -109,15 +103,11 @@ def parse_policy(text: bytes) -> Policy:
         raise PolicyError(f"is not TOML: {error}") from error
     _check_keys("", table, ("upscale", "inpaint"))
     upscale, inpaint = _table("upscale", table), _table("inpaint", table)
-    _check_keys("upscale", upscale, (*Criticality, "agreement"))
-    agreement = _table("agreement", upscale, "upscale")
-    _check_keys("upscale.agreement", agreement, ("least_db",))
-    _check_keys("inpaint", inpaint, ("default", "proxy_below_texture"))
+    _check_keys("upscale", upscale, tuple(Criticality))
+    _check_keys("inpaint", inpaint, ("default",))
     return Policy(
         gates=MappingProxyType({level: _gate(level, upscale) for level in Criticality}),
-        least_agreement_db=_number("upscale.agreement.least_db", agreement, BUILT_IN.least_agreement_db, 0.0, 100.0),
         inpaint=_methods("inpaint.default", inpaint, "default", BUILT_IN.inpaint, INPAINT_DEFAULTS),
-        proxy_below_texture=_number("inpaint.proxy_below_texture", inpaint, BUILT_IN.proxy_below_texture, 0.0, 1.0),
         digest=hashlib.sha256(text).hexdigest(),
     )
 
@@ -163,10 +153,3 @@ def _methods(
         if known and method not in known:
             raise PolicyError(f"{name} names {method!r}; there are {', '.join(known)}")
     return methods
-
-
-def _number(name: str, table: Mapping[str, Any], default: float, least: float, most: float) -> float:
-    value: object = table.get(name.rsplit(".", 1)[-1], default)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise PolicyError(f"{name} = {value!r} must be a number from {least:g} to {most:g}")
-    return float(value)
