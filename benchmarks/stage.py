@@ -21,10 +21,11 @@ from retouch_server.models.dispatch import Dispatcher
 from retouch_server.models.spec import Kind, ModelSpec
 from retouch_server.pipeline.edit import job_of
 from retouch_server.pipeline.plan import StagePlan
+from retouch_server.pipeline.reference import KnownRows
 from retouch_server.pipeline.regions import StageMask
 from retouch_server.pipeline.request import StageName
 from retouch_server.pipeline.stages.channel import RowChannel
-from retouch_server.pipeline.stages.job import Job
+from retouch_server.pipeline.stages.job import Job, View
 from retouch_server.pipeline.stages.tiled import StageContext, StageReport, TiledStage
 from retouch_server.telemetry.metrics import Metrics
 from retouch_server.tiling import TileGrid
@@ -85,13 +86,18 @@ class _Witness:
     job: Job
     backend: "_Backend"
 
-    def call(self, source: Pixels, window: Rect, *rest: object) -> Call:
-        call = self.job.call(source, window, *rest)
-        self.backend.rects[id(call)] = window
+    def view(self, source: Pixels, window: Rect, known: KnownRows | None = None) -> View:
+        view = self.job.view(source, window, known)
+        self.backend.rects[id(view)] = window
+        return view
+
+    def call(self, view: View) -> Call:
+        call = self.job.call(view)
+        self.backend.rects[id(call)] = self.backend.rects.pop(id(view))
         return call
 
-    def result(self, source: Pixels, window: Rect, outputs: Mapping[str, Array]) -> Pixels:
-        return self.job.result(source, window, outputs)
+    def result(self, view: View, outputs: Mapping[str, Array]) -> Pixels:
+        return self.job.result(view, outputs)
 
 
 class _Backend:
@@ -100,6 +106,7 @@ class _Backend:
     def __init__(self, model: Function, disturb: Disturb | None, outcome: Outcome) -> None:
         self._model, self._disturb, self._outcome = model, disturb, outcome
         self.rects: dict[int, Rect] = {}
+        """id of a view or a call on its way → its window."""
 
     async def specs(self) -> list[ModelSpec]:
         return [self._outcome.plan.spec]

@@ -126,14 +126,25 @@ def test_the_outermost_lines_of_a_wide_zone_are_those_of_the_sides(pair: tuple[P
 
 @given(st.integers(0, 255), st.integers(0, 255), st.integers(2, 300))
 def test_a_blend_goes_from_the_first_to_the_second(a: int, b: int, length: int) -> None:
-    first, second = np.full((length, 1, 1), a, np.uint8), np.full((length, 1, 1), b, np.uint8)
-    mixed = blend(first, second, 0)[:, 0, 0].astype(int)
-    steps = np.diff(mixed)
-    assert (steps >= 0).all() if a <= b else (steps <= 0).all()
+    first, second = np.full((length, 8, 1), a, np.uint8), np.full((length, 8, 1), b, np.uint8)
+    mixed = blend(first, second, 0)[:, :, 0].mean(axis=1)
+    steps = np.diff(mixed) * (1 if a <= b else -1)
+    # A row of the dither's square is off by half a level at most.
+    assert steps.min() >= -1
     # A difference in tone fades over most of the zone: no step is much larger than that of a straight line.
-    assert np.abs(steps).max() <= 1 + 2.5 * abs(b - a) / length
-    mirrored = blend(second, first, 0)[::-1, 0, 0]
-    assert np.abs(mirrored.astype(int) - mixed).max() <= 1 + abs(b - a) / 8
+    assert steps.max() <= 1 + 2.5 * abs(b - a) / length
+    mirrored = blend(second, first, 0)[::-1, :, 0].mean(axis=1)
+    assert np.abs(mirrored - mixed).max() <= 1 + abs(b - a) / 8
+
+
+def test_a_difference_of_one_level_makes_no_contour() -> None:
+    first = np.full((64, 64, 3), 100, np.uint8)
+    mixed = blend(first, first + 1, 1)
+    assert np.array_equal(mixed[:, 0], first[:, 0])
+    assert (mixed[:, -1] == 101).all()
+    squares = (mixed - first).reshape(64, 8, 8, 3).mean(axis=(0, 2, 3))
+    assert (0 <= np.diff(squares)).all()
+    assert np.diff(squares).max() < 0.3  # rounded, all would change in one place
 
 
 @given(st.integers(1, 130), st.integers(1, 700), st.sampled_from([0, 1]), st.integers(0, 2**32 - 1))

@@ -1,6 +1,7 @@
 """How two neighbouring tiles become one over the zone that both cover, and how a fill meets its surroundings."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -92,7 +93,7 @@ def blend(first: Pixels, second: Pixels, axis: int) -> Pixels:
 
     Each band of frequencies fades over a few of its wavelengths: tone over the whole zone, detail near the middle (Burt &
     Adelson 1983). What is blended is the difference: first + Σ levels of (second - first) × weights, so that equal pixels
-    stay as they are, bit for bit, and each pixel stays between its two sides.
+    stay as they are, bit for bit, and each pixel stays between its two sides. Fractions of a level are dithered.
     """
     if not first.size or not cv2.norm(first, second, cv2.NORM_INF):
         return first
@@ -114,9 +115,23 @@ def blend(first: Pixels, second: Pixels, axis: int) -> Pixels:
 def _blend(first: Pixels, second: Pixels, levels: tuple[NDArray[np.float32], ...], axis: int) -> Pixels:
     difference = np.asarray(cv2.subtract(second, first, dtype=cv2.CV_32F), np.float32).reshape(first.shape)
     change = weighted(difference, levels, axis)
-    mixed = cv2.add(first, change, dtype=cv2.CV_8U)
+    mixed = cv2.add(first, cv2.add(change, _dither(*first.shape)), dtype=cv2.CV_8U)
     mixed = cv2.min(cv2.max(mixed, cv2.min(first, second)), cv2.max(first, second))
     return np.asarray(mixed, np.uint8).reshape(first.shape)
+
+
+@lru_cache(8)
+def _dither(height: int, width: int, channels: int) -> NDArray[np.float32]:
+    """What is added before rounding, within ±0.5: ordered dither (Bayer 1973) over squares of 8 px.
+
+    Where two sides differ by a level, one in the middle of a fade is the other: a contour, along all of the border.
+    """
+    order = np.zeros((1, 1))
+    for _ in range(3):
+        order = np.block([[4 * order, 4 * order + 2], [4 * order + 3, 4 * order + 1]])
+    tile = ((order + 0.5) / 64 - 0.5).astype(np.float32)
+    plane = np.tile(tile, (-(-height // 8), -(-width // 8)))[:height, :width]
+    return np.ascontiguousarray(plane[:, :, None].repeat(channels, axis=2))
 
 
 def _along(axis: int, start: int, stop: int) -> tuple[slice, ...]:
