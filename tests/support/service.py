@@ -63,6 +63,7 @@ class Service:
         assert [self.value(gauge) for gauge in GAUGES] == [0.0] * len(GAUGES)
         assert self.gate.held == 0
         await eventually(lambda: not tasks_of_edits())
+        assert self.app.editor.estimator.shares.is_idle
 
     async def still_answers(self) -> None:
         """After a fault: everything was given back, and a good edit succeeds."""

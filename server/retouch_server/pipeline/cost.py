@@ -38,6 +38,11 @@ class Shares:
         self._settle()
         return self._seconds.pop(key, 0.0)
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether it holds no key: nobody takes part, and everybody's seconds were taken."""
+        return not self._running and not self._seconds
+
     def _settle(self) -> None:
         now_s = self._clock()
         if self._running:

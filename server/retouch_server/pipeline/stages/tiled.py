@@ -114,11 +114,13 @@ class TiledStage:
         Errors: those of the model calls; everything it started has then ended.
         """
         strips: asyncio.Queue[_Work] = asyncio.Queue()
-        await self._draw_guide()
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._finish(strips, sink))
-            await self._cut(source, strips, group)
-        self.report.machine_seconds = self._context.shares.take(self)
+        try:
+            await self._draw_guide()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._finish(strips, sink))
+                await self._cut(source, strips, group)
+        finally:  # the shares would keep this stage, and its strips, for good
+            self.report.machine_seconds = self._context.shares.take(self)
 
     async def _draw_guide(self) -> None:
         """Fills on the proxy what is too deep for windows, before the first row; the windows then follow it."""
