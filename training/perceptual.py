@@ -9,17 +9,24 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # as the field writes it
 
 
+def load_lpips(folder: Path, network: str, device: torch.device | str = "cpu") -> Any:
+    """LPIPS v0.1 (Zhang et al., CVPR 2018) on `network`, squeeze or alex; [N, 3, H, W] in [-1, 1] twice -> [N].
+
+    folder: `lpips` of the data, with the published weights and a loader for them.
+    """
+    spec = importlib.util.spec_from_file_location("lpips_offline", folder / "lpips_offline.py")
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(folder / "lpips_offline.py")
+    module: Any = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.LPIPS(network, device=device)
+
+
 class Perceptual:
-    """LPIPS v0.1 (Zhang et al., CVPR 2018) on SqueezeNet features, differentiable."""
+    """LPIPS on SqueezeNet features, differentiable."""
 
     def __init__(self, folder: Path, device: torch.device | str = "cpu") -> None:
-        """folder: `lpips` of the data, with the published weights and a loader for them."""
-        spec = importlib.util.spec_from_file_location("lpips_offline", folder / "lpips_offline.py")
-        if spec is None or spec.loader is None:
-            raise FileNotFoundError(folder / "lpips_offline.py")
-        module: Any = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        self.metric = module.LPIPS("squeeze", device=device)
+        self.metric = load_lpips(folder, "squeeze", device)
 
     def __call__(self, result: Tensor, truth: Tensor) -> Tensor:
         """The mean distance of [N, 3, H, W] in [0, 1] over batch and place."""

@@ -6,12 +6,10 @@ divided by the hole's share of the window, since outside the hole both pictures 
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -22,6 +20,7 @@ from training.evaluate import Options, Picture, Table
 from training.inpaint import peers
 from training.inpaint.masks import KINDS, hole
 from training.inpaint.peers import U8, Fill
+from training.perceptual import load_lpips
 
 NAME = "inpaint_patch"
 WINDOW_PX = 512
@@ -67,12 +66,7 @@ class Lpips:
     """LPIPS v0.1 on AlexNet of two uint8 pictures."""
 
     def __init__(self, folder: Path) -> None:
-        sys.path.insert(0, str(folder))
-        try:
-            import lpips_offline  # pyright: ignore[reportMissingImports]
-        finally:
-            sys.path.remove(str(folder))
-        self.metric: Any = lpips_offline.LPIPS("alex")
+        self.metric = load_lpips(folder, "alex")
 
     def __call__(self, one: U8, other: U8) -> float:
         planes = (torch.from_numpy(np.moveaxis(picture, 2, 0)[None] / np.float32(127.5) - 1) for picture in (one, other))

@@ -7,20 +7,18 @@ Resumes from its last checkpoint by itself. On a large GPU:
 """
 
 import argparse
-import importlib.util
 import logging
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.data import DataLoader
 
 from training.data import load_pairs
 from training.inpaint.network import WIDTHS, Inpainter
 from training.inpaint.windows import Batch, Batches
 from training.loop import Run, rate, run_until
+from training.perceptual import Perceptual
 
 NAME = "inpaint_patch"
 PEAK_RATE = 1e-3
@@ -30,41 +28,12 @@ MOST_STEPS = 10**7
 log = logging.getLogger("train")
 
 
-class Perceptual:
-    """LPIPS (Zhang et al., CVPR 2018) on SqueezeNet features: the mean distance in the hole, differentiable.
-
-    SqueezeNet trains, AlexNet measures: what is measured is not what was optimised.
-    """
-
-    def __init__(self, folder: Path, device: torch.device) -> None:
-        spec = importlib.util.spec_from_file_location("lpips_offline", folder / "lpips_offline.py")
-        if spec is None or spec.loader is None:
-            raise FileNotFoundError(folder / "lpips_offline.py")
-        module: Any = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        self.metric = module.LPIPS("squeeze", device=device)
-
-    def __call__(self, result: Tensor, truth: Tensor, share: Tensor) -> Tensor:
-        """The mean over the batch, over the holes' share of it: outside the hole both are equal."""
-        with torch.no_grad():
-            wanted = self.metric.feats(truth * 2 - 1)
-        total = torch.zeros((), device=truth.device)
-        for index, (ours, theirs) in enumerate(zip(self.metric.feats(result * 2 - 1), wanted, strict=True)):
-            difference = (_unit(ours.float()) - _unit(theirs.float())) ** 2
-            total = total + functional.conv2d(difference, self.metric.w[f"lin{index}"]).mean()
-        return total / share
-
-
-def _unit(features: Tensor) -> Tensor:
-    return features / torch.sqrt(features.pow(2).sum(1, keepdim=True) + 1e-8)
-
-
 def losses(model: torch.nn.Module, batch: Batch, perceptual: Perceptual, is_half: bool) -> tuple[Tensor, Tensor]:
     """L1 and LPIPS in the hole; `is_half`: in bfloat16, which halves the time of a step."""
     with torch.autocast(batch.truth.device.type, torch.bfloat16, enabled=is_half):
         result = model(batch.truth * (1 - batch.hole), batch.hole, batch.guide)
         composite = torch.lerp(batch.truth, result, batch.hole)
-        distance = perceptual(composite, batch.truth, batch.hole.mean())
+        distance = perceptual(composite, batch.truth) / batch.hole.mean()  # outside the hole both are equal
     absolute = ((result - batch.truth).abs() * batch.hole).sum() / (3 * batch.hole.sum())
     return absolute, distance
 

@@ -5,11 +5,9 @@ bicubic, luma by BT.601, a border of `scale` pixels left out.
 """
 
 import csv
-import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -19,6 +17,7 @@ from PIL import Image
 
 from training.evaluate import Options, Picture, Table
 from training.imaging import downscale, psnr_y
+from training.perceptual import load_lpips
 from training.upscale.network import macs_per_input_pixel
 
 Pixels = NDArray[np.uint8]
@@ -64,12 +63,7 @@ def candidates(repository: Path, scale: int) -> dict[str, Upscale]:
 
 def lpips_alex(data: Path) -> Callable[[Pixels, Pixels], float]:
     """LPIPS v0.1 on AlexNet features (Zhang et al., CVPR 2018)."""
-    spec = importlib.util.spec_from_file_location("lpips_offline", data / "lpips" / "lpips_offline.py")
-    if spec is None or spec.loader is None:
-        raise FileNotFoundError(data / "lpips" / "lpips_offline.py")
-    module: Any = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    metric = module.LPIPS("alex")
+    metric = load_lpips(data / "lpips", "alex")
 
     def tensor(pixels: Pixels) -> torch.Tensor:
         return torch.from_numpy(pixels.transpose(2, 0, 1)[None].astype(np.float32) / 127.5 - 1)
