@@ -13,6 +13,7 @@ from sqlalchemy.engine import URL, Connection, make_url
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, NoSuchModuleError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from retouch_server.errors import MasksUnavailable
 
@@ -117,23 +118,25 @@ def _parse(text: str) -> URL:
 
 
 async def _create(engine: AsyncEngine, metadata: MetaData) -> None:
-    """Replicas that start together may both find a table missing; the second look then finds it."""
-    for attempt in range(2):
+    """Replicas may start together: SQLite decides under its write lock whether a table is missing, where looking first and
+    creating later lets another come between; PostgreSQL's own look can still collide, and the next attempt then finds all.
+    """
+    for attempt in range(_ATTEMPTS):
         try:
             async with engine.begin() as connection:
                 await connection.run_sync(_create_all, metadata)
         except DBAPIError:
-            if attempt:
+            if attempt == _ATTEMPTS - 1:
                 raise
         else:
             return
 
 
 def _create_all(connection: Connection, metadata: MetaData) -> None:
-    metadata.create_all(connection)
-    for table in metadata.tables.values():  # create_all looks for missing tables only
+    for table in metadata.sorted_tables:
+        connection.execute(CreateTable(table, if_not_exists=True))
         for index in sorted(table.indexes, key=_name):
-            index.create(connection, checkfirst=True)
+            connection.execute(CreateIndex(index, if_not_exists=True))
 
 
 def _name(index: Index) -> str:
