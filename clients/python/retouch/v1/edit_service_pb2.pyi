@@ -240,6 +240,7 @@ class StageReport(_message.Message):
     SEAM_SCORE_FIELD_NUMBER: _builtins.int
     MODEL_FIELD_NUMBER: _builtins.int
     BORDERS_WIDENED_FIELD_NUMBER: _builtins.int
+    TILES_FELL_BACK_FIELD_NUMBER: _builtins.int
     stage: _plan_pb2.Stage.ValueType
     """Which."""
     seconds: _builtins.float
@@ -258,6 +259,8 @@ class StageReport(_message.Message):
     """Borders between two windows, or between two rows of windows, whose sides disagreed where they should not, so that they were
     blended over all that both cover.
     """
+    tiles_fell_back: _builtins.int
+    """Windows, of those run and cached, in which the model strayed from its input, so that a faithful one took over there."""
     @_builtins.property
     def model(self) -> _plan_pb2.PlannedModel:
         """The model that ran."""
@@ -274,14 +277,77 @@ class StageReport(_message.Message):
         seam_score: _builtins.float = ...,
         model: _plan_pb2.PlannedModel | None = ...,
         borders_widened: _builtins.int = ...,
+        tiles_fell_back: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["borders_widened", b"borders_widened", "model", b"model", "seam_score", b"seam_score", "seconds", b"seconds", "stage", b"stage", "tiles_cached", b"tiles_cached", "tiles_retried", b"tiles_retried", "tiles_run", b"tiles_run", "tiles_skipped", b"tiles_skipped"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["borders_widened", b"borders_widened", "model", b"model", "seam_score", b"seam_score", "seconds", b"seconds", "stage", b"stage", "tiles_cached", b"tiles_cached", "tiles_fell_back", b"tiles_fell_back", "tiles_retried", b"tiles_retried", "tiles_run", b"tiles_run", "tiles_skipped", b"tiles_skipped"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StageReport: _TypeAlias = StageReport  # noqa: Y015
+
+@_typing.final
+class Gate(_message.Message):
+    """What the criticality gate decided about the enlargement, and by which table."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CRITICALITY_FIELD_NUMBER: _builtins.int
+    ASKED_FIELD_NUMBER: _builtins.int
+    CHOSEN_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    ALLOWED_FIELD_NUMBER: _builtins.int
+    POLICY_DIGEST_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TILES_FELL_BACK_FIELD_NUMBER: _builtins.int
+    FALLBACK_FIELD_NUMBER: _builtins.int
+    criticality: _options_pb2.Criticality.ValueType
+    """How much invention the asset may bear."""
+    asked: _builtins.str
+    """The upscaler that the caller named; empty where the criticality decided."""
+    method: _builtins.str
+    """Its method, by which the table knows it: conservative, creative, or a word of an imported model's own."""
+    policy_digest: _builtins.str
+    """sha256 of the policy file that holds the table, lower-case hex; empty: the one built in."""
+    reason: _builtins.str
+    """Why this upscaler; for people."""
+    tiles_fell_back: _builtins.int
+    """Windows in which it strayed from its input, so that `fallback` took over there."""
+    @_builtins.property
+    def chosen(self) -> _plan_pb2.PlannedModel:
+        """The upscaler that ran."""
+
+    @_builtins.property
+    def allowed(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The methods that the table allows for this criticality; "*": any."""
+
+    @_builtins.property
+    def fallback(self) -> _plan_pb2.PlannedModel:
+        """What took over; without a version it is no model: `bicubic`, where no conservative upscaler is served. Absent where nothing
+        strayed.
+        """
+
+    def __init__(
+        self,
+        *,
+        criticality: _options_pb2.Criticality.ValueType = ...,
+        asked: _builtins.str = ...,
+        chosen: _plan_pb2.PlannedModel | None = ...,
+        method: _builtins.str = ...,
+        allowed: _abc.Iterable[_builtins.str] | None = ...,
+        policy_digest: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        tiles_fell_back: _builtins.int = ...,
+        fallback: _plan_pb2.PlannedModel | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chosen", b"chosen", "fallback", b"fallback"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed", b"allowed", "asked", b"asked", "chosen", b"chosen", "criticality", b"criticality", "fallback", b"fallback", "method", b"method", "policy_digest", b"policy_digest", "reason", b"reason", "tiles_fell_back", b"tiles_fell_back"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Gate: _TypeAlias = Gate  # noqa: Y015
 
 @_typing.final
 class Done(_message.Message):
@@ -297,6 +363,7 @@ class Done(_message.Message):
     MASK_VERSION_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    GATE_FIELD_NUMBER: _builtins.int
     seconds: _builtins.float
     """Seconds from `accepted` to here."""
     seam_score: _builtins.float
@@ -317,6 +384,10 @@ class Done(_message.Message):
     def warnings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What the caller should know, for people."""
 
+    @_builtins.property
+    def gate(self) -> Global___Gate:
+        """Which upscaler the gate chose, and why; absent where nothing was enlarged by a model."""
+
     def __init__(
         self,
         *,
@@ -328,10 +399,11 @@ class Done(_message.Message):
         mask_version: _builtins.int = ...,
         seed: _builtins.int = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        gate: Global___Gate | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_residual_text_score", b"_residual_text_score", "residual_text_score", b"residual_text_score"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_residual_text_score", b"_residual_text_score", "gate", b"gate", "residual_text_score", b"residual_text_score"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_residual_text_score", b"_residual_text_score", "mask_digest", b"mask_digest", "mask_version", b"mask_version", "residual_text_score", b"residual_text_score", "seam_score", b"seam_score", "seconds", b"seconds", "seed", b"seed", "stages", b"stages", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_residual_text_score", b"_residual_text_score", "gate", b"gate", "mask_digest", b"mask_digest", "mask_version", b"mask_version", "residual_text_score", b"residual_text_score", "seam_score", b"seam_score", "seconds", b"seconds", "seed", b"seed", "stages", b"stages", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__residual_text_score: _TypeAlias = _typing.Literal["residual_text_score"]  # noqa: Y015
     _WhichOneofArgType__residual_text_score: _TypeAlias = _typing.Literal["_residual_text_score", b"_residual_text_score"]  # noqa: Y015
