@@ -57,7 +57,7 @@ async def test_a_client_vanishes_mid_upload(service: Service, how: str) -> None:
         call.cancel()
     await channel.close()
     await service.comes_to_rest()
-    assert service.value("edits_total", outcome="cancelled", code="CANCELLED") == 1
+    assert service.value("edits_total", outcome="cancelled", code="CANCELLED", reason="CANCELLED") == 1
 
 
 async def test_a_client_vanishes_before_it_is_accepted(service: Service) -> None:
@@ -158,7 +158,7 @@ async def test_a_client_that_never_reads_does_not_keep_its_share(tmp_path: Path)
         sending = asyncio.create_task(_send_all(call, [opened(2000, 2000, **IDENTITY), *strips(image, 500_000)]))
         await eventually(lambda: service.app.admission.in_flight == 1)
         await service.still_answers()  # which waits until the edit was ended
-        assert service.value("edits_total", outcome="refused", code="DEADLINE_EXCEEDED") == 1
+        assert service.value("edits_total", outcome="refused", code="DEADLINE_EXCEEDED", reason="DOWNLOAD_STALLED") == 1
         with pytest.raises(aio.AioRpcError) as caught:
             await _read_all(call)
         check_refusal(outcome_of(caught.value))
@@ -275,7 +275,7 @@ async def test_a_model_that_stays_away_is_told(service: Service) -> None:
     check_refusal(outcome)
     assert (outcome.code, outcome.reason) == (grpc.StatusCode.UNAVAILABLE, "MODEL_UNAVAILABLE")
     assert outcome.retry_s == 2.0
-    assert service.value("edits_total", outcome="failed", code="UNAVAILABLE") == 1
+    assert service.value("edits_total", outcome="failed", code="UNAVAILABLE", reason="MODEL_UNAVAILABLE") == 1
 
 
 def patient_no_more(service: Service) -> None:
@@ -336,7 +336,7 @@ async def test_a_model_answers_wrongly(tmp_path: Path, kind: str) -> None:
         assert (outcome.code, outcome.reason) == (grpc.StatusCode.INTERNAL, "MODEL_FAULT"), outcome.message
         assert outcome.info.metadata["model"] in outcome.message
         assert len(outcome.info.metadata["edit_id"]) == 32
-        assert service.value("edits_total", outcome="failed", code="INTERNAL") == 1
+        assert service.value("edits_total", outcome="failed", code="INTERNAL", reason="MODEL_FAULT") == 1
         await service.still_answers()
 
 

@@ -11,6 +11,7 @@ from retouch_server.telemetry.metrics import Metrics
 BOUNDED_LABELS = {
     "outcome",
     "code",
+    "reason",
     "stage",
     "model",
     "version",
@@ -63,7 +64,7 @@ def test_every_series_is_exposed_and_none_tells_when_it_was_created() -> None:
 
 def test_series_begin_at_zero() -> None:
     body = Metrics().exposition()[0].decode()
-    assert 'retouch_edits_total{code="OK",outcome="done"} 0.0' in body
+    assert 'retouch_edits_total{code="OK",outcome="done",reason="OK"} 0.0' in body
     assert 'retouch_mask_writes_total{outcome="conflict"} 0.0' in body
     assert 'retouch_precheck_decisions_total{decision="skip",stage="upscale"} 0.0' in body
     assert "retouch_stale_masks_refused_total 0.0" in body

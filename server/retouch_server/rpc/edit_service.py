@@ -38,7 +38,7 @@ from retouch_server.pipeline.stages.tiled import StageReport
 from retouch_server.rpc import convert
 from retouch_server.rpc.interceptors import client_name, first_cause
 from retouch_server.rpc.masks import MaskResolver
-from retouch_server.rpc.status import TABLE, UNKNOWN
+from retouch_server.rpc.status import CANCELLED, OK, TABLE, UNKNOWN, Row
 from retouch_server.telemetry.logging import edit_id
 from retouch_server.telemetry.metrics import Metrics
 
@@ -162,6 +162,8 @@ class EditServicer:
         self._masks = masks
         self._metrics = metrics
         self._patience = patience
+        for row in (*TABLE.values(), UNKNOWN):  # the first failure of a kind must be an increase, too
+            _edits(metrics, _outcome(row), row)
 
     def add_to(self, server: aio.Server) -> None:
         """Serves `Edit`. Messages come and go as bytes, because the generated classes copy pixels three times each way."""
@@ -174,22 +176,21 @@ class EditServicer:
         """The rpc."""
         edit_id.set(uuid.uuid4().hex)
         began_s = time.monotonic()
-        outcome, code = "cancelled", grpc.StatusCode.CANCELLED
+        outcome, row = "cancelled", CANCELLED
         try:
             await self._edit(messages, context, began_s)
-            outcome, code = "done", grpc.StatusCode.OK
+            outcome, row = "done", OK
         except Exception as group:
             error = first_cause(group)
             if isinstance(error, aio.InternalError):  # a message could not be sent: the client is gone
                 raise asyncio.CancelledError from error
             row = TABLE[type(error)] if isinstance(error, RetouchError) else UNKNOWN
-            outcome = "failed" if row.code in _OURS else "refused"
-            code = row.code
+            outcome = _outcome(row)
             if isinstance(error, StaleMask):
                 self._metrics.stale_masks_refused.inc()
             raise
         finally:
-            self._metrics.edits.labels(outcome=outcome, code=code.name).inc()
+            _edits(self._metrics, outcome, row).inc()
             self._metrics.edit_seconds.labels(outcome=outcome).observe(time.monotonic() - began_s)
 
     async def _edit(self, messages: AsyncIterator[bytes], context: _Context, began_s: float) -> None:
@@ -264,6 +265,16 @@ class EditServicer:
 
 
 _OURS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE)
+
+
+def _outcome(row: Row) -> str:
+    """What the metrics call an edit that ended with that error."""
+    return "failed" if row.code in _OURS else "refused"
+
+
+def _edits(metrics: Metrics, outcome: str, row: Row) -> Any:
+    """The series that counts edits with that end."""
+    return metrics.edits.labels(outcome=outcome, code=row.code.name, reason=row.reason)
 
 
 async def _bands(upload: _Upload, assembler: RowAssembler) -> AsyncIterator[Band]:

@@ -41,6 +41,8 @@ TABLE: dict[type[errors.RetouchError], Row] = {
     errors.ModelFault: Row(grpc.StatusCode.INTERNAL, "MODEL_FAULT"),
 }
 UNKNOWN = Row(grpc.StatusCode.INTERNAL, "INTERNAL")
+OK = Row(grpc.StatusCode.OK, "OK")
+CANCELLED = Row(grpc.StatusCode.CANCELLED, "CANCELLED")
 
 
 def to_status(error: BaseException, *, edit_id: str = "") -> grpc.Status:

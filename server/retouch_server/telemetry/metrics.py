@@ -22,7 +22,9 @@ MASK_WRITE_OUTCOMES: Final = ("created", "unchanged", "conflict", "refused")
 
 _CALL_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _EDIT_SECONDS = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
-_RATIOS = (0.1, 0.25, 0.5, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 4.0, 10.0)
+_LATE = 2 / 3
+"""An edit at or below this ratio of estimate to actual time took 1.5 × its estimate or longer: an objective counts those."""
+_RATIOS = (0.1, 0.25, 0.5, _LATE, 0.75, 0.9, 1.0, 1.1, 1.25, 1.5, 2.0, 4.0, 10.0)
 _SEAM_SCORES = (0.5, 0.75, 0.9, 1.0, 1.05, 1.1, 1.2, 1.35, 1.5, 2.0, 3.0, 5.0)
 _TEXT_SCORES = (0.0, 0.01, 0.02, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 
@@ -43,7 +45,9 @@ class Metrics:
         def histogram(name: str, help_text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
             return Histogram(f"retouch_{name}", help_text, labels, buckets=buckets, registry=registry)
 
-        self.edits = counter("edits_total", "Edits that ended.", "outcome", "code")
+        self.edits = counter(
+            "edits_total", "Edits that ended; the reason is that of their ErrorInfo.", "outcome", "code", "reason"
+        )
         self.edits_in_flight = gauge("edits_in_flight", "Edits admitted and not ended.")
         self.edits_queued = gauge("edits_queued", "Edits that wait for admission.")
         self.queued_pixels = gauge("queued_pixels", "Pixels of the edits that wait for admission.")
@@ -56,7 +60,11 @@ class Metrics:
             "first_tile_seconds", "From the opening message to the first output tile.", _EDIT_SECONDS
         )
         self.stage_seconds = histogram("stage_seconds", "From a stage's first window to its last.", _EDIT_SECONDS, "stage")
-        self.estimate_ratio = histogram("estimate_ratio", "Estimated over actual seconds of finished edits.", _RATIOS)
+        self.estimate_ratio = histogram(
+            "estimate_ratio",
+            "Estimated over actual seconds of finished edits; at most 2/3: 1.5 × the estimate or longer.",
+            _RATIOS,
+        )
 
         self.tiles = counter("tiles_total", "Windows by what became of them.", "stage", "model", "outcome")
         self.model_call_seconds = histogram(
@@ -109,7 +117,8 @@ class Metrics:
 
     def _start_at_zero(self) -> None:
         """Series that can be named now begin at 0, so that a rate over the first event is right."""
-        self.edits.labels(outcome="done", code="OK")
+        self.edits.labels(outcome="done", code="OK", reason="OK")
+        self.edits.labels(outcome="cancelled", code="CANCELLED", reason="CANCELLED")
         for outcome in EDIT_OUTCOMES:
             self.edit_seconds.labels(outcome=outcome)
         for outcome in MASK_WRITE_OUTCOMES:
