@@ -11,6 +11,7 @@ import grpc
 
 from retouch.errors import InvalidInputError, from_rpc_error
 from retouch.stream import RequestStream, StreamEnded
+from retouch.tracing import Metadata, traced
 from retouch.v1 import edit_service_pb2 as edit_pb
 from retouch.v1 import mask_service_pb2 as mask_pb
 from retouch.v1 import model_service_pb2 as model_pb
@@ -18,7 +19,6 @@ from retouch.v1 import precheck_service_pb2 as precheck_pb
 from retouch.wire import WireTile, parse_response
 
 T = TypeVar("T")
-Metadata = tuple[tuple[str, str], ...]
 
 SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 CHANNEL_OPTIONS: tuple[tuple[str, str | int], ...] = (
@@ -100,13 +100,13 @@ class Rpc:
 
     def edit(self, timeout_s: float | None) -> EditStream:
         """A new stream of EditService.Edit."""
-        return RequestStream(self._edit(timeout=timeout_s, metadata=self._metadata))
+        return RequestStream(self._edit(timeout=timeout_s, metadata=traced(self._metadata)))
 
     async def put_mask(
         self, requests: AsyncIterator[mask_pb.PutMaskRequest], timeout_s: float | None
     ) -> mask_pb.PutMaskResponse:
         """MaskService.PutMask."""
-        stream = RequestStream[mask_pb.PutMaskResponse](self._put_mask(timeout=timeout_s, metadata=self._metadata))
+        stream = RequestStream[mask_pb.PutMaskResponse](self._put_mask(timeout=timeout_s, metadata=traced(self._metadata)))
         with contextlib.suppress(StreamEnded):
             async for request in requests:
                 await stream.write(request.SerializeToString())
@@ -119,7 +119,7 @@ class Rpc:
     ) -> AsyncIterator[mask_pb.GetMaskResponse]:
         """MaskService.GetMask, message by message."""
         with translated_errors():
-            async for message in self._get_mask(request, timeout=timeout_s, metadata=self._metadata):
+            async for message in self._get_mask(request, timeout=timeout_s, metadata=traced(self._metadata)):
                 yield message
 
     async def health(self, service: str, timeout_s: float | None) -> int:
@@ -127,7 +127,9 @@ class Rpc:
         check = self._channel.unary_unary("/grpc.health.v1.Health/Check", bytes, bytes)
         name = service.encode()
         with translated_errors():
-            answer = await check(bytes((0x0A, len(name))) + name if name else b"", timeout=timeout_s, metadata=self._metadata)
+            answer = await check(
+                bytes((0x0A, len(name))) + name if name else b"", timeout=timeout_s, metadata=traced(self._metadata)
+            )
         return answer[1] if len(answer) == 2 else 0
 
     def _unary(self, method: str, parse: Callable[[bytes], T]) -> Callable[[Any, float | None], Awaitable[T]]:
@@ -135,7 +137,7 @@ class Rpc:
 
         async def call(request: Any, timeout_s: float | None) -> T:
             with translated_errors():
-                return await multi_callable(request, timeout=timeout_s, metadata=self._metadata)
+                return await multi_callable(request, timeout=timeout_s, metadata=traced(self._metadata))
 
         return call
 

@@ -11,6 +11,9 @@ import numpy as np
 
 from retouch_server.errors import ModelFault, ModelUnavailable
 from retouch_server.models.backend import Array, Call, ModelBackend
+from retouch_server.telemetry.tracing import annotate, event, span
+
+_Answer = AbstractAsyncContextManager[Mapping[str, Array]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,15 @@ class Dispatcher:
 
         Errors: ModelUnavailable, ModelFault after the last attempt. What is raised inside the `async with` is not retried.
         """
+        with span(f"call {call.model}", model=call.model):
+            context, outputs = await self._answer(call, on_retry)
+        try:
+            yield outputs
+        finally:
+            await context.__aexit__(None, None, None)
+
+    async def _answer(self, call: Call, on_retry: Callable[[], None]) -> tuple[_Answer, Mapping[str, Array]]:
+        """What gives the outputs, entered, and the outputs: of the first attempt that went well."""
         attempt = 0
         first_turn = self._turn
         self._turn += 1
@@ -75,17 +87,15 @@ class Dispatcher:
                     raise
             except (ModelUnavailable, ModelFault) as error:
                 attempt += 1
+                event("attempt failed", attempt=attempt, error=str(error))
                 most = self._policy.attempts if isinstance(error, ModelUnavailable) else self._policy.fault_attempts
                 if attempt >= most:
                     raise
                 on_retry()
                 await self._sleep(self._policy.delay_s(attempt - 1))
                 continue
-            break
-        try:
-            yield outputs
-        finally:
-            await context.__aexit__(None, None, None)
+            annotate(attempts=attempt + 1)
+            return context, outputs
 
 
 def _check_outputs(call: Call, outputs: Mapping[str, Array]) -> None:
