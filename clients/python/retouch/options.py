@@ -6,7 +6,7 @@ from typing import Literal, TypedDict, Unpack, get_args
 from retouch.errors import InvalidInputError
 
 TextRemoval = Literal["auto", "always", "never"]
-Inpaint = Literal["auto", "classical", "patch", "diffusion", "none"]
+Inpaint = Literal["auto", "classical", "patch", "diffusion", "none", "proxy"]
 Criticality = Literal["low", "standard", "commerce"]
 TileEncoding = Literal["raw", "png"]
 MAX_PROMPT_CHARACTERS = 1000

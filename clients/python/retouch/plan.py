@@ -13,7 +13,7 @@ class Region:
     area_px: int
     text_score: float  # 0 (no overlay text) to 1 (dominated by it)
     texture_score: float  # 0 (smooth) to 1 (texture too fine for a fill at proxy resolution)
-    route: str  # skip, text_removal, inpaint or text_removal_then_inpaint
+    route: str  # skip, text_removal, inpaint, inpaint_proxy or text_removal_then_inpaint
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ COLOURS = {
     "skip": (160, 160, 160),
     "text_removal": (255, 170, 0),
     "inpaint": (0, 170, 255),
+    "inpaint_proxy": (0, 220, 130),
     "text_removal_then_inpaint": (190, 90, 255),
 }
 

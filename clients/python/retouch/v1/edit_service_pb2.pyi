@@ -246,7 +246,7 @@ class StageReport(_message.Message):
     seconds: _builtins.float
     """Seconds from the stage's first window to its last."""
     tiles_run: _builtins.int
-    """Windows run by the model."""
+    """Windows run by the model, or filled at proxy resolution."""
     tiles_cached: _builtins.int
     """Windows answered from the cache of results."""
     tiles_skipped: _builtins.int

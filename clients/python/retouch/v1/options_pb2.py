@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from retouch.v1 import image_pb2 as retouch_dot_v1_dot_image__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18retouch/v1/options.proto\x12\nretouch.v1\x1a\x16retouch/v1/image.proto\"\xfe\x01\n\x0b\x45\x64itOptions\x12-\n\x0ctext_removal\x18\x01 \x01(\x0e\x32\x17.retouch.v1.TextRemoval\x12$\n\x07inpaint\x18\x02 \x01(\x0e\x32\x13.retouch.v1.Inpaint\x12\r\n\x05scale\x18\x03 \x01(\r\x12,\n\x0b\x63riticality\x18\x04 \x01(\x0e\x32\x17.retouch.v1.Criticality\x12\x10\n\x08upscaler\x18\x05 \x01(\t\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12\x0e\n\x06prompt\x18\x07 \x01(\t\x12-\n\x0foutput_encoding\x18\x08 \x01(\x0e\x32\x14.retouch.v1.Encoding*s\n\x0bTextRemoval\x12\x1c\n\x18TEXT_REMOVAL_UNSPECIFIED\x10\x00\x12\x15\n\x11TEXT_REMOVAL_AUTO\x10\x01\x12\x17\n\x13TEXT_REMOVAL_ALWAYS\x10\x02\x12\x16\n\x12TEXT_REMOVAL_NEVER\x10\x03*\x87\x01\n\x07Inpaint\x12\x17\n\x13INPAINT_UNSPECIFIED\x10\x00\x12\x10\n\x0cINPAINT_AUTO\x10\x01\x12\x15\n\x11INPAINT_CLASSICAL\x10\x02\x12\x11\n\rINPAINT_PATCH\x10\x03\x12\x15\n\x11INPAINT_DIFFUSION\x10\x04\x12\x10\n\x0cINPAINT_NONE\x10\x05*s\n\x0b\x43riticality\x12\x1b\n\x17\x43RITICALITY_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43RITICALITY_LOW\x10\x01\x12\x18\n\x14\x43RITICALITY_STANDARD\x10\x02\x12\x18\n\x14\x43RITICALITY_COMMERCE\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18retouch/v1/options.proto\x12\nretouch.v1\x1a\x16retouch/v1/image.proto\"\xfe\x01\n\x0b\x45\x64itOptions\x12-\n\x0ctext_removal\x18\x01 \x01(\x0e\x32\x17.retouch.v1.TextRemoval\x12$\n\x07inpaint\x18\x02 \x01(\x0e\x32\x13.retouch.v1.Inpaint\x12\r\n\x05scale\x18\x03 \x01(\r\x12,\n\x0b\x63riticality\x18\x04 \x01(\x0e\x32\x17.retouch.v1.Criticality\x12\x10\n\x08upscaler\x18\x05 \x01(\t\x12\x0c\n\x04seed\x18\x06 \x01(\x04\x12\x0e\n\x06prompt\x18\x07 \x01(\t\x12-\n\x0foutput_encoding\x18\x08 \x01(\x0e\x32\x14.retouch.v1.Encoding*s\n\x0bTextRemoval\x12\x1c\n\x18TEXT_REMOVAL_UNSPECIFIED\x10\x00\x12\x15\n\x11TEXT_REMOVAL_AUTO\x10\x01\x12\x17\n\x13TEXT_REMOVAL_ALWAYS\x10\x02\x12\x16\n\x12TEXT_REMOVAL_NEVER\x10\x03*\x9a\x01\n\x07Inpaint\x12\x17\n\x13INPAINT_UNSPECIFIED\x10\x00\x12\x10\n\x0cINPAINT_AUTO\x10\x01\x12\x15\n\x11INPAINT_CLASSICAL\x10\x02\x12\x11\n\rINPAINT_PATCH\x10\x03\x12\x15\n\x11INPAINT_DIFFUSION\x10\x04\x12\x10\n\x0cINPAINT_NONE\x10\x05\x12\x11\n\rINPAINT_PROXY\x10\x06*s\n\x0b\x43riticality\x12\x1b\n\x17\x43RITICALITY_UNSPECIFIED\x10\x00\x12\x13\n\x0f\x43RITICALITY_LOW\x10\x01\x12\x18\n\x14\x43RITICALITY_STANDARD\x10\x02\x12\x18\n\x14\x43RITICALITY_COMMERCE\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,9 +35,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TEXTREMOVAL']._serialized_start=321
   _globals['_TEXTREMOVAL']._serialized_end=436
   _globals['_INPAINT']._serialized_start=439
-  _globals['_INPAINT']._serialized_end=574
-  _globals['_CRITICALITY']._serialized_start=576
-  _globals['_CRITICALITY']._serialized_end=691
+  _globals['_INPAINT']._serialized_end=593
+  _globals['_CRITICALITY']._serialized_start=595
+  _globals['_CRITICALITY']._serialized_end=710
   _globals['_EDITOPTIONS']._serialized_start=65
   _globals['_EDITOPTIONS']._serialized_end=319
 # @@protoc_insertion_point(module_scope)

@@ -55,7 +55,10 @@ class _InpaintEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Inpaint.Value
     INPAINT_UNSPECIFIED: _Inpaint.ValueType  # 0
     """Same as AUTO."""
     INPAINT_AUTO: _Inpaint.ValueType  # 1
-    """The best method served, in the regions that text removal does not take care of."""
+    """The best method served, in the regions that text removal does not take care of; at proxy resolution in those whose
+    texture_score is below the policy's `fine_texture` (0.5 unless configured), at full resolution in the others and where a
+    prompt is given.
+    """
     INPAINT_CLASSICAL: _Inpaint.ValueType  # 2
     """Deterministic, for smooth regions."""
     INPAINT_PATCH: _Inpaint.ValueType  # 3
@@ -64,6 +67,10 @@ class _InpaintEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Inpaint.Value
     """Diffusion: slow, natural."""
     INPAINT_NONE: _Inpaint.ValueType  # 5
     """No filling."""
+    INPAINT_PROXY: _Inpaint.ValueType  # 6
+    """The best method served, everywhere at proxy resolution, however fine the texture is: fast. At least half of the image's
+    size is taken off; noise like that around the hole is added. Needs a proxy (BAD_FIELD).
+    """
 
 class Inpaint(_Inpaint, metaclass=_InpaintEnumTypeWrapper):
     """How masked holes are filled. A method whose model is not served is refused with FAILED_PRECONDITION (MODEL_NOT_SERVED)."""
@@ -71,7 +78,10 @@ class Inpaint(_Inpaint, metaclass=_InpaintEnumTypeWrapper):
 INPAINT_UNSPECIFIED: Inpaint.ValueType  # 0
 """Same as AUTO."""
 INPAINT_AUTO: Inpaint.ValueType  # 1
-"""The best method served, in the regions that text removal does not take care of."""
+"""The best method served, in the regions that text removal does not take care of; at proxy resolution in those whose
+texture_score is below the policy's `fine_texture` (0.5 unless configured), at full resolution in the others and where a
+prompt is given.
+"""
 INPAINT_CLASSICAL: Inpaint.ValueType  # 2
 """Deterministic, for smooth regions."""
 INPAINT_PATCH: Inpaint.ValueType  # 3
@@ -80,6 +90,10 @@ INPAINT_DIFFUSION: Inpaint.ValueType  # 4
 """Diffusion: slow, natural."""
 INPAINT_NONE: Inpaint.ValueType  # 5
 """No filling."""
+INPAINT_PROXY: Inpaint.ValueType  # 6
+"""The best method served, everywhere at proxy resolution, however fine the texture is: fast. At least half of the image's
+size is taken off; noise like that around the hole is added. Needs a proxy (BAD_FIELD).
+"""
 Global___Inpaint: _TypeAlias = Inpaint  # noqa: Y015
 
 class _Criticality:

@@ -64,6 +64,8 @@ class _RouteEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Route.ValueType
     """Inpainting at full resolution only."""
     ROUTE_TEXT_REMOVAL_THEN_INPAINT: _Route.ValueType  # 4
     """Text removal, then inpainting of the whole region."""
+    ROUTE_INPAINT_PROXY: _Route.ValueType  # 5
+    """Filled at proxy resolution: nothing in it would be gained by more. Around it the picture keeps its full resolution."""
 
 class Route(_Route, metaclass=_RouteEnumTypeWrapper):
     """What happens to one masked region."""
@@ -78,6 +80,8 @@ ROUTE_INPAINT: Route.ValueType  # 3
 """Inpainting at full resolution only."""
 ROUTE_TEXT_REMOVAL_THEN_INPAINT: Route.ValueType  # 4
 """Text removal, then inpainting of the whole region."""
+ROUTE_INPAINT_PROXY: Route.ValueType  # 5
+"""Filled at proxy resolution: nothing in it would be gained by more. Around it the picture keeps its full resolution."""
 Global___Route: _TypeAlias = Route  # noqa: Y015
 
 @_typing.final
@@ -207,7 +211,7 @@ class PlannedStage(_message.Message):
     tiles_total: _builtins.int
     """Windows in the stage's grid."""
     tiles_to_run: _builtins.int
-    """Windows that go to the model; the others are passed on untouched."""
+    """Windows that are worked on, by the model or from a fill at proxy resolution; the others are passed on untouched."""
     skipped_because: _builtins.str
     """Why the stage is skipped; empty when it runs."""
     reason: _builtins.str
@@ -292,7 +296,7 @@ Global___StageEstimate: _TypeAlias = StageEstimate  # noqa: Y015
 
 @_typing.final
 class Estimate(_message.Message):
-    """How long the edit should take once its pixels have arrived."""
+    """How long the edit should take once its pixels have arrived, had none of its results been kept from before."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
