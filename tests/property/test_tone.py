@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from benchmarks.photograph import photograph
 from retouch_server.imaging.rows import Pixels
-from retouch_server.imaging.tone import DEAD_ZONE, anchor, find_drift
+from retouch_server.imaging.tone import DEAD_ZONE, WILD, anchor, find_drift
 from tests.models.onnx_models import NAMES, SPECS, onnx_model
 from tests.support.models import nearest
 
@@ -89,4 +89,8 @@ def test_flat_and_tiny_windows_have_an_answer(height: int, width: int, level: in
     anchored = anchor(np.full((height * 2, width * 2, 3), other, np.uint8), source)
     assert anchored.shape == (height * 2, width * 2, 3)
     if width > 200 and 8 < other < 247:
-        assert abs(int(anchored[0, 0, 0]) - level) <= 1 + abs(other - level) / 8
+        off = abs(level - other)
+        if off > WILD * 1.2:
+            assert (anchored == other).all()
+        elif off < WILD:
+            assert abs(int(anchored[0, 0, 0]) - level) <= 1 + off / 8

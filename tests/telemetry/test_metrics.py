@@ -19,6 +19,8 @@ BOUNDED_LABELS = {
     "route",
     "operation",
     "revision",
+    "criticality",
+    "method",
     "le",
     # of the Python collectors
     "generation",
@@ -34,6 +36,8 @@ def touched() -> Metrics:
     metrics.tiles.labels(stage="inpaint", model="inpaint_patch", outcome="run").inc()
     metrics.model_call_seconds.labels(model="inpaint_patch").observe(0.2)
     metrics.borders_widened.labels(stage="inpaint", model="inpaint_patch").inc()
+    metrics.gate_decisions.labels(criticality="low", method="creative").inc()
+    metrics.upscale_fallbacks.labels(model="upscale_creative_x2").inc()
     metrics.cached_results.labels(model="inpaint_patch", outcome="hit").inc()
     metrics.seam_score.labels(stage="inpaint", model="inpaint_patch", version="1").observe(1.01)
     metrics.residual_text_score.labels(stage="text_removal", model="text_removal", version="1").observe(0.0)
@@ -68,6 +72,7 @@ def test_series_begin_at_zero() -> None:
     assert 'retouch_mask_writes_total{outcome="conflict"} 0.0' in body
     assert 'retouch_precheck_decisions_total{decision="skip",stage="upscale"} 0.0' in body
     assert "retouch_stale_masks_refused_total 0.0" in body
+    assert 'retouch_gate_refusals_total{criticality="commerce"} 0.0' in body
 
 
 def test_each_has_a_registry_of_its_own() -> None:

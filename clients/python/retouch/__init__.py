@@ -47,7 +47,7 @@ from retouch.errors import (
     UpscalerNotAllowedError,
     VersionConflictError,
 )
-from retouch.events import Accepted, Done, Event, Progress, StageReport, TileReady, Uploaded
+from retouch.events import Accepted, Done, Event, Gate, Progress, StageReport, TileReady, Uploaded
 from retouch.geometry import Rect, Size
 from retouch.mask import MaskLike, MaskReference, Picture
 from retouch.masks import Masks, MaskVersion, StoredMask, SuggestedMask
@@ -80,6 +80,7 @@ __all__ = [
     "Event",
     "FieldViolation",
     "Findings",
+    "Gate",
     "Health",
     "Inpaint",
     "InternalError",

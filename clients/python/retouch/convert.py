@@ -3,7 +3,7 @@
 from typing import Any
 
 from retouch import plan
-from retouch.events import Accepted, Done, Progress, StageReport
+from retouch.events import Accepted, Done, Gate, Progress, StageReport
 from retouch.geometry import Rect, Size
 from retouch.mask import MaskReference
 from retouch.options import EditOptions
@@ -82,6 +82,7 @@ def from_done(message: edit_pb.Done, edit_id: str, notes: list[str]) -> Done:
         mask_version=message.mask_version,
         seed=message.seed,
         warnings=(*notes, *message.warnings),
+        gate=_gate(message.gate) if message.HasField("gate") else None,
     )
 
 
@@ -175,6 +176,21 @@ def _stage_report(message: edit_pb.StageReport) -> StageReport:
         seam_score=message.seam_score,
         borders_widened=message.borders_widened,
         model=_planned_model(message.model) if message.HasField("model") else None,
+        tiles_fell_back=message.tiles_fell_back,
+    )
+
+
+def _gate(message: edit_pb.Gate) -> Gate:
+    return Gate(
+        criticality=_word(options_pb2.Criticality, message.criticality),
+        asked=message.asked,
+        chosen=_planned_model(message.chosen),
+        method=message.method,
+        allowed=tuple(message.allowed),
+        policy_digest=message.policy_digest,
+        reason=message.reason,
+        tiles_fell_back=message.tiles_fell_back,
+        fallback=_planned_model(message.fallback) if message.HasField("fallback") else None,
     )
 
 

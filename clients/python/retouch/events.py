@@ -59,6 +59,22 @@ class StageReport:
     seam_score: float  # 1.0 = no trace of window borders; 0 where there was none to judge
     borders_widened: int  # borders of windows blended over all that both sides cover, since these disagreed
     model: PlannedModel | None
+    tiles_fell_back: int = 0  # of those run and cached: where the model strayed from its input and a faithful one took over
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What the criticality gate decided about the enlargement."""
+
+    criticality: str
+    asked: str  # the upscaler that was asked for by name; empty where the criticality decided
+    chosen: PlannedModel
+    method: str  # conservative, creative, or a word of an imported model's own
+    allowed: tuple[str, ...]  # methods, for this criticality; "*": any
+    policy_digest: str  # sha256 of the server's policy file; empty: the table that is built in
+    reason: str  # for people
+    tiles_fell_back: int  # windows in which `chosen` strayed from its input, so that `fallback` took over there
+    fallback: PlannedModel | None  # None where nothing strayed; without a version no model: bicubic
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +90,7 @@ class Done:
     mask_version: int
     seed: int
     warnings: tuple[str, ...]  # the client's own first, then the server's
+    gate: Gate | None = None  # None where no upscaler ran
 
 
 Event = Accepted | TileReady | Progress | Uploaded | Done

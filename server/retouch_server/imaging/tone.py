@@ -15,6 +15,8 @@ from retouch_server.imaging.rows import Pixels
 
 DEAD_ZONE = 1.5
 """Levels of drift (root mean square over the window) that are left alone."""
+WILD = 20.0
+"""Levels beyond which it is no drift: such a result is left for `agreement.py` to find, not painted over."""
 CELL_PX = 16
 """Side, in input pixels, of the cells whose means are compared."""
 CLIPPED = 4.0
@@ -45,10 +47,10 @@ class Drift:
 def anchor(result: Pixels, source: Pixels) -> Pixels:
     """`result` without its drift against `source`: (h · scale, w · scale, channels) and (h, w, channels).
 
-    The same array where the drift stays within the dead zone.
+    The same array where the drift stays within the dead zone, and where it is wild.
     """
     drift = find_drift(result, source)
-    return result if drift.level <= DEAD_ZONE else _without(result, source, drift)
+    return _without(result, source, drift) if DEAD_ZONE < drift.level <= WILD else result
 
 
 def find_drift(result: Pixels, source: Pixels) -> Drift:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from retouch_server.cache.results import Results
-from retouch_server.errors import ModelFault, ModelUnavailable
+from retouch_server.errors import ModelFault, ModelUnavailable, UpscalerNotAllowed
 from retouch_server.imaging.mask import Mask
 from retouch_server.imaging.proxy import ProxyBuilder
 from retouch_server.imaging.rows import Pixels
@@ -86,7 +86,14 @@ class Editor:
             else:
                 findings = Findings(regions)
         # A gigapixel's windows and mask take about a second.
-        plan = await loop.run_in_executor(self.executor, make_plan, request, findings, self.catalogue, self.policy)
+        try:
+            plan = await loop.run_in_executor(self.executor, make_plan, request, findings, self.catalogue, self.policy)
+        except UpscalerNotAllowed as refusal:
+            self.metrics.gate_refusals.labels(criticality=refusal.criticality).inc()
+            raise
+        if plan.gate is not None:
+            labels = {"criticality": plan.gate.criticality.value, "method": plan.gate.spec.method}
+            self.metrics.gate_decisions.labels(**labels).inc()
         for stage in StageName:
             decision = "skip" if stage in plan.skipped else "run"
             self.metrics.precheck_decisions.labels(stage=stage.value, decision=decision).inc()
@@ -125,6 +132,7 @@ class Editor:
                 if not steps:
                     group.create_task(_copy(source, sink))
             report = EditReport([stage.report for stage in stages])
+            report.warnings += [told for stage in report.stages if (told := _fallback_warning(stage))]
             for stage in report.stages:
                 self._record(stage)
             run.machine_s = sum(stage.machine_seconds for stage in report.stages)
@@ -170,8 +178,21 @@ class Editor:
 
 
 def _is_typical(report: StageReport) -> bool:
-    """Whether its time says what the work costs: not when it waited for a model to come back, or knew some of its results."""
-    return not report.tiles_retried and not report.tiles_cached
+    """Whether its time says what the work costs: not when it waited for a model to come back, knew some of its results, or
+    did some of it twice."""
+    return not (report.tiles_retried or report.tiles_cached or report.tiles_fell_back)
+
+
+def _fallback_warning(report: StageReport) -> str:
+    """Empty where nothing fell back."""
+    fallback = report.plan.fallback
+    if fallback is None or not report.tiles_fell_back:
+        return ""
+    why = "" if fallback.spec else f", since no conservative upscaler ×{report.plan.spec.scale} is served"
+    return (
+        f"{report.plan.spec.name} strayed from its input in {report.tiles_fell_back} of {len(report.plan.to_run)} windows "
+        f"(below {fallback.least_db:g} dB when averaged down): {fallback.name} took over there{why}"
+    )
 
 
 class _ProxyTap:

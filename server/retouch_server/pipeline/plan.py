@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from retouch_server.errors import BadField
 from retouch_server.imaging.mask import Mask
 from retouch_server.models.catalogue import Catalogue
 from retouch_server.models.spec import Kind, ModelSpec
 from retouch_server.pipeline.coarse import Coarse, find_coarse
 from retouch_server.pipeline.findings import Findings, RegionFinding
+from retouch_server.pipeline.gate import Decision, Fallback, decide
 from retouch_server.pipeline.policy import BUILT_IN, Policy
 from retouch_server.pipeline.regions import StageMask
 from retouch_server.pipeline.request import EditRequest, Inpaint, Options, StageName, TextRemoval
@@ -39,7 +39,7 @@ class StagePlan:
     """A stage that runs: `spec` on the tiles `to_run` (indices) of `grid`; `mask` is what it may touch, None: everything.
 
     coarse: what is filled on the proxy first, None: nothing. hole_px: masked pixels of all windows that run, about. wish: what
-    models that draw are told.
+    models that draw are told. fallback: what takes over where the result strays from its input, None: nothing does.
     """
 
     name: StageName
@@ -51,6 +51,7 @@ class StagePlan:
     coarse: Coarse | None = None
     hole_px: float = 0.0
     wish: Wish = UNSAID
+    fallback: Fallback | None = None
 
     @property
     def run_px(self) -> int:
@@ -61,13 +62,14 @@ class StagePlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The stages that run, in order, why the others do not, and each region's route."""
+    """The stages that run, in order, why the others do not, and each region's route. gate: None where no upscaler runs."""
 
     stages: tuple[StagePlan, ...]
     skipped: dict[StageName, str]
     routes: tuple[Route, ...]
     scale: int
     warnings: tuple[str, ...] = field(default=())
+    gate: Decision | None = None
 
 
 def route(region: RegionFinding, options: Options) -> Route:
@@ -86,18 +88,19 @@ def make_plan(request: EditRequest, findings: Findings, catalogue: Catalogue, po
     """The plan. Errors: ModelNotServed, UpscalerNotAllowed, BadField."""
     options = request.options
     routes = tuple(route(region, options) for region in findings.found)
+    gate = decide(options, catalogue, policy)
     stages: list[StagePlan] = []
     skipped: dict[StageName, str] = {}
     for name, planned in (
         (StageName.TEXT_REMOVAL, _text_removal(request, findings, routes, catalogue)),
         (StageName.INPAINT, _inpaint(request, findings, routes, catalogue, policy)),
-        (StageName.UPSCALE, _upscale(request, catalogue, policy)),
+        (StageName.UPSCALE, _upscale(request, gate)),
     ):
         if isinstance(planned, str):
             skipped[name] = planned
         else:
             stages.append(planned)
-    return Plan(tuple(stages), skipped, routes, options.scale, tuple(_warnings(request, findings, stages)))
+    return Plan(tuple(stages), skipped, routes, options.scale, tuple(_warnings(request, findings, stages)), gate)
 
 
 def _text_removal(request: EditRequest, findings: Findings, routes: Sequence[Route], catalogue: Catalogue) -> StagePlan | str:
@@ -156,24 +159,12 @@ def _inpaint(
     return replace(stage, reason=f"{reason}, which guides the windows", coarse=coarse)
 
 
-def _upscale(request: EditRequest, catalogue: Catalogue, policy: Policy) -> StagePlan | str:
-    options = request.options
-    if options.upscaler:
-        spec = catalogue.get(options.upscaler, Kind.UPSCALE)
-        if spec.scale != options.scale:
-            raise BadField(
-                "options.upscaler",
-                f"{spec.name} enlarges ×{spec.scale}, but options.scale is {options.scale}; make them agree",
-            )
-        policy.check_upscaler(spec, options.criticality)
-        reason = "asked for by name"
-    elif options.scale == 1:
+def _upscale(request: EditRequest, gate: Decision | None) -> StagePlan | str:
+    if gate is None:
         return "scale 1"
-    else:
-        spec = catalogue.require(Kind.UPSCALE, methods=policy.gates[options.criticality].default, scale=options.scale)
-        reason = f"criticality {options.criticality} gets {spec.method}"
-    grid = _grid(spec, request)
-    return StagePlan(StageName.UPSCALE, spec, grid, frozenset(range(len(grid))), None, reason)
+    grid = _grid(gate.spec, request)
+    to_run = frozenset(range(len(grid)))
+    return StagePlan(StageName.UPSCALE, gate.spec, grid, to_run, None, gate.reason, fallback=gate.fallback)
 
 
 def _masked(name: StageName, spec: ModelSpec, request: EditRequest, mask: StageMask, reason: str) -> StagePlan:

@@ -1,5 +1,8 @@
 """Which models an edit may use, and which it gets unasked: a table, not code. `retouch profile` writes it, the server loads it.
 
+    [upscale]
+    least_agreement_db = 30                  # of an enlargement averaged down with its input; 0: nothing falls back
+
     [upscale.low]
     default = ["creative", "conservative"]   # the first method that is served
     allowed = ["*"]                          # methods that a caller may name; "*": any
@@ -62,13 +65,24 @@ _GATES = MappingProxyType(
 )
 
 
+LEAST_AGREEMENT_DB = 30.0
+"""A root mean square of 8 levels. The shipped creative upscalers, and photographs against what they were shrunk to, stay above
+31 dB in every cell; one that removes noise or blocks of JPEG leaves its input by more where there is much of that."""
+MOST_AGREEMENT_DB = 60.0
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The table. `digest`: sha256 of the file it came from, empty for the one built in."""
+    """The table. `digest`: sha256 of the file it came from, empty for the one built in.
+
+    least_agreement_db: PSNR of an enlargement, averaged down, with its input, below which a conservative one takes over where
+    the upscaler is not conservative; 0: nothing does.
+    """
 
     gates: Mapping[Criticality, Gate] = field(default_factory=lambda: _GATES)
     inpaint: tuple[str, ...] = ("patch", "classical")
     digest: str = ""
+    least_agreement_db: float = LEAST_AGREEMENT_DB
 
     def check_upscaler(self, spec: ModelSpec, criticality: Criticality) -> None:
         """The gate. Errors: UpscalerNotAllowed."""
@@ -103,12 +117,13 @@ def parse_policy(text: bytes) -> Policy:
         raise PolicyError(f"is not TOML: {error}") from error
     _check_keys("", table, ("upscale", "inpaint"))
     upscale, inpaint = _table("upscale", table), _table("inpaint", table)
-    _check_keys("upscale", upscale, tuple(Criticality))
+    _check_keys("upscale", upscale, (*Criticality, "least_agreement_db"))
     _check_keys("inpaint", inpaint, ("default",))
     return Policy(
         gates=MappingProxyType({level: _gate(level, upscale) for level in Criticality}),
         inpaint=_methods("inpaint.default", inpaint, "default", BUILT_IN.inpaint, INPAINT_DEFAULTS),
         digest=hashlib.sha256(text).hexdigest(),
+        least_agreement_db=_decibels("upscale.least_agreement_db", upscale.get("least_agreement_db", LEAST_AGREEMENT_DB)),
     )
 
 
@@ -126,6 +141,12 @@ def _gate(level: Criticality, upscale: Mapping[str, Any]) -> Gate:
     if level == Criticality.COMMERCE and (gate.admits(CREATIVE) or ANY in gate.default):
         raise PolicyError(f"{name} must not admit {CREATIVE!r} nor {ANY!r}: a picture of goods must not show invented texture")
     return gate
+
+
+def _decibels(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_AGREEMENT_DB:
+        raise PolicyError(f"{name} = {value!r} must be a number of dB from 0 (nothing falls back) to {MOST_AGREEMENT_DB:g}")
+    return float(value)
 
 
 def _table(key: str, table: Mapping[str, Any], parent: str = "") -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from retouch_server.imaging.rows import Pixels
 from retouch_server.models.spec import Kind, ModelSpec
 from retouch_server.pipeline.edit import EditReport, PlannedEdit
 from retouch_server.pipeline.findings import Findings
+from retouch_server.pipeline.gate import Decision
 from retouch_server.pipeline.plan import Plan, Route
 from retouch_server.pipeline.request import (
     Criticality,
@@ -211,6 +212,23 @@ def to_progress(report: StageReport) -> edit_service_pb2.Progress:
     )
 
 
+def to_gate(decision: Decision, report: StageReport) -> edit_service_pb2.Gate:
+    gate = edit_service_pb2.Gate(
+        criticality=options_pb2.Criticality.Value(f"CRITICALITY_{decision.criticality.upper()}"),
+        asked=decision.asked,
+        chosen=to_planned_model(decision.spec),
+        method=decision.spec.method,
+        allowed=decision.allowed,
+        policy_digest=decision.policy_digest,
+        reason=decision.reason,
+        tiles_fell_back=report.tiles_fell_back,
+    )
+    if decision.fallback is not None and report.tiles_fell_back:
+        spec = decision.fallback.spec
+        gate.fallback.CopyFrom(to_planned_model(spec) if spec else plan_pb2.PlannedModel(name=decision.fallback.name))
+    return gate
+
+
 def to_done(planned: PlannedEdit, report: EditReport, seconds: float) -> edit_service_pb2.Done:
     request = planned.request
     return edit_service_pb2.Done(
@@ -222,6 +240,7 @@ def to_done(planned: PlannedEdit, report: EditReport, seconds: float) -> edit_se
         mask_version=request.mask_version,
         seed=request.options.seed,
         warnings=[*planned.plan.warnings, *report.warnings],
+        gate=to_gate(planned.plan.gate, report.stages[-1]) if planned.plan.gate else None,
     )
 
 
@@ -263,6 +282,7 @@ def _to_stage_report(report: StageReport) -> edit_service_pb2.StageReport:
         seam_score=report.seam.score,
         model=to_planned_model(report.plan.spec),
         borders_widened=report.borders_widened,
+        tiles_fell_back=report.tiles_fell_back,
     )
 
 

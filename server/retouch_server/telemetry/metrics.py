@@ -17,6 +17,7 @@ EDIT_OUTCOMES: Final = ("done", "refused", "failed", "cancelled")
 TILE_OUTCOMES: Final = ("run", "cached", "skipped", "retried", "failed")
 DECISIONS: Final = ("run", "skip")
 ROUTES: Final = ("skip", "text_removal", "inpaint", "text_removal_then_inpaint")
+CRITICALITIES: Final = ("low", "standard", "commerce")
 CACHE_OPERATIONS: Final = ("get", "put")
 MASK_WRITE_OUTCOMES: Final = ("created", "unchanged", "conflict", "refused")
 
@@ -85,6 +86,13 @@ class Metrics:
             "precheck_decisions_total", "Stages that the precheck decided on.", "stage", "decision"
         )
         self.precheck_regions = counter("precheck_regions_total", "Masked regions by the route chosen.", "route")
+        self.gate_decisions = counter(
+            "gate_decisions_total", "Upscalers that the gate chose, for prechecks too.", "criticality", "method"
+        )
+        self.gate_refusals = counter("gate_refusals_total", "Upscalers that the gate refused.", "criticality")
+        self.upscale_fallbacks = counter(
+            "upscale_fallbacks_total", "Windows in which an upscaler strayed from its input and another took over.", "model"
+        )
 
         self.stale_masks_refused = counter("stale_masks_refused_total", "Edits refused since their mask had changed.")
         self.mask_writes = counter("mask_writes_total", "Attempts to write a mask.", "outcome")
@@ -127,6 +135,8 @@ class Metrics:
             self.result_cache_failures.labels(operation=operation)
         for route in ROUTES:
             self.precheck_regions.labels(route=route)
+        for criticality in CRITICALITIES:
+            self.gate_refusals.labels(criticality=criticality)
         for stage in STAGES:
             self.stage_seconds.labels(stage=stage)
             for decision in DECISIONS:

@@ -9,7 +9,7 @@ import retouch
 from retouch.cli.options import IMAGE, edit_options, parse_asked
 from retouch.cli.progress import EditBars
 from retouch.cli.session import Session, current_session
-from retouch.cli.tables import report_table, score
+from retouch.cli.tables import gate_line, report_table, score
 
 
 @click.command()
@@ -69,3 +69,5 @@ def _summarise(session: Session, path: Path, done: retouch.Done, accepted: retou
         facts.append(f"mask {done.mask_digest[:12]}" + (f" version {done.mask_version}" if done.mask_version else ""))
     if facts:
         session.out.print(", ".join(facts))
+    if done.gate is not None:
+        session.out.print(gate_line(done.gate))

@@ -48,6 +48,15 @@ def report_table(done: retouch.Done) -> Table:
     return table
 
 
+def gate_line(gate: retouch.Gate) -> str:
+    """What the gate decided, by which table, and where another upscaler took over."""
+    table = f"policy {gate.policy_digest[:12]}" if gate.policy_digest else "the built-in policy"
+    line = f"gate: {model_name(gate.chosen)} by {table}, {gate.reason}"
+    if gate.fallback is not None:
+        line += f": {gate.tiles_fell_back} windows fell back to {model_name(gate.fallback)}"
+    return line
+
+
 def models_table(models: Sequence[retouch.Model]) -> Table:
     """The models of a service."""
     table = _table("model", "kind", "method", "scale", "window", "halo", "versions", "digest", "state")
@@ -84,8 +93,8 @@ def profile_table(scores: Sequence[Score]) -> Table:
 
 
 def model_name(model: retouch.PlannedModel) -> str:
-    """Name and version."""
-    return f"{model.name} v{model.version}"
+    """Name and version, where it has one."""
+    return f"{model.name} v{model.version}" if model.version else model.name
 
 
 def score(value: float) -> str:

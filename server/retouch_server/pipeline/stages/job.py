@@ -37,6 +37,11 @@ class View:
 class Job(Protocol):
     """One window's worth of work. What is made of a view depends on nothing but the view and the model."""
 
+    @property
+    def spec(self) -> ModelSpec:
+        """The model."""
+        ...
+
     def view(self, source: Pixels, window: Rect, known: KnownRows | None = None) -> View:
         """Of a window and its pixels. known: what lies beside and above it, where the model may need that."""
         ...
@@ -123,10 +128,15 @@ class Enlarge:
             return enlarged
         if source.shape[2] == 1:
             return _mean(enlarged)
-        alpha = np.ascontiguousarray(source[:, :, 3])
-        if scale > 1:
-            alpha = np.asarray(cv2.resize(alpha, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
-        return np.dstack([enlarged, alpha])
+        return np.dstack([enlarged, bicubic(source[:, :, 3], scale)])
+
+
+def bicubic(pixels: Pixels, scale: int) -> Pixels:
+    """(h, w, channels) or (h, w) enlarged `scale` times."""
+    if scale == 1:
+        return pixels
+    size = (pixels.shape[1] * scale, pixels.shape[0] * scale)
+    return np.asarray(cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def _mask_of(view: View) -> NDArray[np.uint8]:

@@ -29,7 +29,8 @@ from retouch_server.pipeline.guide import draw_guide
 from retouch_server.pipeline.plan import StagePlan
 from retouch_server.pipeline.reference import KnownRows, Surroundings
 from retouch_server.pipeline.stages.channel import RowChannel
-from retouch_server.pipeline.stages.job import Fill, Job, View
+from retouch_server.pipeline.stages.fallback import Faithful, Strayed
+from retouch_server.pipeline.stages.job import Fill, Job, View, bicubic
 from retouch_server.telemetry.metrics import Metrics
 from retouch_server.tiling import Tile, TileRow
 
@@ -70,6 +71,8 @@ class StageReport:
     tiles_retried: int = 0
     borders_widened: int = 0
     """Borders between two tiles of a row, or two rows of tiles, that were blended over all that both sides cover."""
+    tiles_fell_back: int = 0
+    """Of those run and cached: in which the model strayed from its input."""
     seam: SeamMeter = field(default_factory=SeamMeter)
 
     @property
@@ -107,6 +110,7 @@ class TiledStage:
         self._strips = asyncio.Semaphore(STRIPS)
         self._began_s: float | None = None
         self._known: Surroundings | None = None
+        self._faithful = Faithful.of(plan)
 
     async def run(self, source: RowChannel, sink: RowChannel) -> None:
         """Takes all rows from `source` and passes the finished ones on to `sink`, which it closes.
@@ -132,7 +136,9 @@ class TiledStage:
         try:
             models = context.results.answering(context.dispatcher) if context.results else context.dispatcher
             house = (models, context.executor)
-            guide = await draw_guide(coarse, (proxy, size), self._plan.spec, house, self._count_retry)
+            guide = await draw_guide(
+                coarse, (proxy, size), self._plan.spec, house, lambda: self._count_retry(self._plan.spec.name)
+            )
         finally:
             self._leave()
         self._job, self._known = Fill(self._plan.spec, self._plan.mask, guide, self._plan.wish), Surroundings(self._plan.mask)
@@ -178,9 +184,9 @@ class TiledStage:
         strip = Strip(self._plan.grid, row, self._plan.spec.scale, self._channels, coming, background)
         return _Work(strip, row)
 
-    def _count_retry(self) -> None:
+    def _count_retry(self, model: str) -> None:
         self.report.tiles_retried += 1
-        labels = {"stage": self._plan.name.value, "model": self._plan.spec.name}
+        labels = {"stage": self._plan.name.value, "model": model}
         self._context.metrics.tiles.labels(**labels, outcome="retried").inc()
 
     def _enter(self) -> None:
@@ -193,23 +199,22 @@ class TiledStage:
         self.report.seconds = time.monotonic() - (self._began_s or 0.0)
 
     async def _run(self, tile: Tile, pixels: Pixels, known: KnownRows | None, work: _Work) -> None:
-        """One window: recalled, or computed and kept; and pasted."""
+        """One window: recalled, or computed and kept; and pasted, once what strayed from its input in it was made again."""
         name, spec = self._plan.name.value, self._plan.spec
         tiles = self._context.metrics.tiles
         self._enter()
         try:
             view = await self._aside(self._job.view, pixels, tile.window, known)
-            shape = (pixels.shape[0] * spec.scale, pixels.shape[1] * spec.scale, self._channels)
-            results, place = self._context.results, Place()
-            if results is not None:
-                place = await results.find(spec, (type(self._job).__name__, view), prod(shape))
-            is_cached = place.value is not None
-            if place.value is not None:
-                await self._aside(work.strip.paste, tile, np.ndarray(shape, np.uint8, place.value))
-            else:
-                value = await self._compute(tile, view, work, keeps=bool(place.key))
-                if results is not None:
-                    await results.keep(spec, place, value)
+
+            def take(result: Pixels) -> Strayed | None:
+                strayed = self._faithful.strayed(view, result) if self._faithful else None
+                if strayed is None:
+                    work.strip.paste(tile, result)
+                return strayed
+
+            is_cached, strayed = await self._become(self._job, view, take)
+            if strayed is not None:
+                await self._fall_back(view, lambda result: work.strip.paste(tile, strayed.mended(result)))
         except Exception:  # not a cancellation: that is nobody's fault
             tiles.labels(stage=name, model=spec.name, outcome="failed").inc()
             raise
@@ -222,17 +227,42 @@ class TiledStage:
         work.running -= 1
         work.settle()
 
-    async def _compute(self, tile: Tile, view: View, work: _Work, *, keeps: bool) -> bytes:
-        """Call, check, paste; the bytes of the window's result where they are to be kept."""
-        call = await self._aside(self._job.call, view)
+    async def _fall_back(self, view: View, take: Callable[[Pixels], None]) -> None:
+        """Has `take` take what a faithful job makes of a view."""
+        assert self._faithful is not None
+        if self._faithful.job is None:
+            await self._aside(lambda: take(bicubic(view.source, self._plan.spec.scale)))
+        else:
+            await self._become(self._faithful.job, view, take)
+        self.report.tiles_fell_back += 1
+        self._context.metrics.upscale_fallbacks.labels(model=self._plan.spec.name).inc()
+
+    async def _become(self, job: Job, view: View, take: Callable[[Pixels], _T]) -> tuple[bool, _T]:
+        """Recalls what `job` makes of a view, or computes and keeps it, and hands it to `take`, which must copy what it keeps.
+
+        Returns whether it was known, and what `take` said.
+        """
+        shape = (view.source.shape[0] * job.spec.scale, view.source.shape[1] * job.spec.scale, self._channels)
+        results, place = self._context.results, Place()
+        if results is not None:
+            place = await results.find(job.spec, (type(job).__name__, view), prod(shape))
+        if place.value is not None:
+            return True, await self._aside(take, np.ndarray(shape, np.uint8, place.value))
+        value, taken = await self._compute(job, view, take, keeps=bool(place.key))
+        if results is not None:
+            await results.keep(job.spec, place, value)
+        return False, taken
+
+    async def _compute(self, job: Job, view: View, take: Callable[[Pixels], _T], *, keeps: bool) -> tuple[bytes, _T]:
+        """Call, check, take; the bytes of the result where they are to be kept."""
+        call = await self._aside(job.call, view)
         began_s = time.monotonic()
-        async with self._context.dispatcher.infer(call, self._count_retry) as outputs:
+        async with self._context.dispatcher.infer(call, lambda: self._count_retry(call.model)) as outputs:
             self._context.metrics.model_call_seconds.labels(model=call.model).observe(time.monotonic() - began_s)
 
-            def finish() -> bytes:
-                result = self._job.result(view, outputs)
-                work.strip.paste(tile, result)
-                return result.tobytes() if keeps else b""
+            def finish() -> tuple[bytes, _T]:
+                result = job.result(view, outputs)
+                return result.tobytes() if keeps else b"", take(result)
 
             return await self._aside(finish)
 
