@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from retouch_server.errors import ClientBudgetExceeded, Draining, Overloaded
 from retouch_server.telemetry.metrics import Metrics
+from retouch_server.telemetry.tracing import traced
 
 RETRY_AFTER_S = 1.0
 
@@ -85,6 +86,7 @@ class Admission:
                 waiter.admitted.set_exception(_draining())
         await self._idle.wait()
 
+    @traced("admission")
     async def _enter(self, pixels: int) -> None:
         if self._fits(pixels):
             self._take(pixels)

@@ -14,6 +14,7 @@ from retouch_server.models.catalogue import Catalogue
 from retouch_server.models.dispatch import Models
 from retouch_server.models.spec import Kind
 from retouch_server.pipeline.regions import RegionMap
+from retouch_server.telemetry.tracing import traced
 
 TEXT_DOMINATED = 0.35
 """Share of a region's masked pixels on detected text from which the region counts as overlay text."""
@@ -88,6 +89,7 @@ class Precheck:
         self._catalogue = catalogue
         self._dispatcher = dispatcher
 
+    @traced("precheck")
     async def judge(self, proxy: Pixels, regions: RegionMap) -> Findings:
         """Findings for `regions` of the image that `proxy` (h, w, 3) uint8 stands for."""
         text = None

@@ -22,7 +22,6 @@ from retouch_server.errors import (
     BadSequence,
     DeadlineTooShort,
     DownloadStalled,
-    RetouchError,
     StaleMask,
     UploadStalled,
 )
@@ -38,9 +37,10 @@ from retouch_server.pipeline.stages.tiled import StageReport
 from retouch_server.rpc import convert
 from retouch_server.rpc.interceptors import client_name, first_cause
 from retouch_server.rpc.masks import MaskResolver
-from retouch_server.rpc.status import CANCELLED, OK, TABLE, UNKNOWN, Row
+from retouch_server.rpc.status import CANCELLED, OK, TABLE, UNKNOWN, Row, row_of
 from retouch_server.telemetry.logging import edit_id
 from retouch_server.telemetry.metrics import Metrics
+from retouch_server.telemetry.tracing import annotate, event, exemplar
 
 PAYLOAD_BYTES = 960 * 1024
 """Pixels in one output tile: the message around them stays under 1 MiB."""
@@ -144,7 +144,8 @@ class _Download:
             self.metrics.sent_bytes.inc(len(message))
             if not self.has_tiles:
                 self.has_tiles = True
-                self.metrics.first_tile_seconds.observe(time.monotonic() - self.began_s)
+                event("first tile")
+                self.metrics.first_tile_seconds.observe(time.monotonic() - self.began_s, exemplar())
 
 
 def _png_message(rect: Rect, png: bytes) -> bytes:
@@ -175,6 +176,7 @@ class EditServicer:
     async def edit(self, messages: AsyncIterator[bytes], context: _Context) -> None:
         """The rpc."""
         edit_id.set(uuid.uuid4().hex)
+        annotate(edit_id=edit_id.get())
         began_s = time.monotonic()
         outcome, row = "cancelled", CANCELLED
         try:
@@ -184,14 +186,14 @@ class EditServicer:
             error = first_cause(group)
             if isinstance(error, aio.InternalError):  # a message could not be sent: the client is gone
                 raise asyncio.CancelledError from error
-            row = TABLE[type(error)] if isinstance(error, RetouchError) else UNKNOWN
+            row = row_of(error)
             outcome = _outcome(row)
             if isinstance(error, StaleMask):
                 self._metrics.stale_masks_refused.inc()
             raise
         finally:
             _edits(self._metrics, outcome, row).inc()
-            self._metrics.edit_seconds.labels(outcome=outcome).observe(time.monotonic() - began_s)
+            self._metrics.edit_seconds.labels(outcome=outcome).observe(time.monotonic() - began_s, exemplar())
 
     async def _edit(self, messages: AsyncIterator[bytes], context: _Context, began_s: float) -> None:
         upload = _Upload(messages, self._patience.upload_s, self._metrics)
@@ -202,6 +204,7 @@ class EditServicer:
         async with self._admission.admit(header.pixels, client_name.get() or _host(context)):
             source = opened.mask if opened.HasField("mask") else None
             request = await self._masks.resolve(header, source)
+            annotate(**_traits(request))
             assembler = RowAssembler(request.height, request.width, request.channels)
             early: list[Band] = []
             proxy = convert.parse_proxy(opened.proxy, request) if opened.HasField("proxy") else None
@@ -214,6 +217,7 @@ class EditServicer:
             if remaining_s is not None and planned.estimate.total_s > remaining_s:
                 raise DeadlineTooShort(remaining_s, planned.estimate.total_s)
             await download.send(pb.EditResponse(accepted=_accepted(planned)))
+            event("accepted")
             accepted_s = time.monotonic()
             report = await self._run(planned, upload, assembler, early, download, encoding)
             seconds = time.monotonic() - accepted_s
@@ -264,12 +268,9 @@ class EditServicer:
         return report
 
 
-_OURS = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE)
-
-
 def _outcome(row: Row) -> str:
     """What the metrics call an edit that ended with that error."""
-    return "failed" if row.code in _OURS else "refused"
+    return "failed" if row.is_ours else "refused"
 
 
 def _edits(metrics: Metrics, outcome: str, row: Row) -> Any:
@@ -298,6 +299,19 @@ async def _bands(upload: _Upload, assembler: RowAssembler) -> AsyncIterator[Band
 def _host(context: _Context) -> str:
     """Where an unnamed client calls from, without its port: `ipv4:10.0.0.7`."""
     return str(context.peer()).rpartition(":")[0]
+
+
+def _traits(request: EditRequest) -> dict[str, str | int]:
+    """What a trace tells of an edit."""
+    traits: dict[str, str | int] = {
+        "height": request.height,
+        "width": request.width,
+        "scale": request.options.scale,
+        "criticality": request.options.criticality.value,
+    }
+    if request.mask is not None:
+        traits |= {"mask_digest": request.mask.digest, "mask_version": request.mask_version}
+    return traits
 
 
 def _proxy_of(request: EditRequest, bands: list[Band]) -> Pixels:

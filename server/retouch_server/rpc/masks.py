@@ -12,6 +12,7 @@ from retouch_server.imaging.mask import Mask
 from retouch_server.imaging.png import parse_gray_header
 from retouch_server.masks.registry import MaskRegistry, StoredMask, parse_image_id
 from retouch_server.pipeline.request import EditRequest
+from retouch_server.telemetry.tracing import traced
 
 MAX_INLINE_BYTES = 768 * 1024
 DECODED_BYTES = 48 * 1024 * 1024
@@ -35,6 +36,7 @@ class MaskResolver:
     decoded: Lru[_Content, Mask] = field(default_factory=_decoded)
     """Stored masks by content: digest, height, width."""
 
+    @traced("mask")
     async def resolve(self, request: EditRequest, source: image_pb2.MaskSource | None) -> EditRequest:
         """`request` with its mask. Errors: BadField, MaskNotFound, StaleMask, MasksUnavailable."""
         if source is None:

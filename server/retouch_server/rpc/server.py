@@ -18,10 +18,11 @@ from retouch.v1 import (
     precheck_service_pb2_grpc,
 )
 from retouch_server.rpc.edit_service import EditServicer
-from retouch_server.rpc.interceptors import ErrorInterceptor, TokenInterceptor
+from retouch_server.rpc.interceptors import ErrorInterceptor, TokenInterceptor, TraceInterceptor
 from retouch_server.rpc.mask_service import MaskService
 from retouch_server.rpc.model_service import ModelServicer
 from retouch_server.rpc.precheck_service import PrecheckServicer
+from retouch_server.telemetry.tracing import Tracing
 
 # Larger messages than the API's 1 MiB must arrive for the refusal to say so; beyond this gRPC itself refuses.
 RECEIVE_LIMIT_BYTES = 32 << 20
@@ -41,9 +42,12 @@ class Server:
         mask: MaskService,
         model: ModelServicer,
         tokens: Mapping[str, str],
+        tracing: Tracing | None = None,
     ) -> None:
-        """tokens: token → client's name; when there are any, callers need one."""
+        """tokens: token → client's name; when there are any, callers need one. tracing: None leaves no traces."""
         interceptors: list[aio.ServerInterceptor] = [ErrorInterceptor()]
+        if tracing is not None:
+            interceptors.append(TraceInterceptor(tracing))
         if tokens:
             interceptors.append(TokenInterceptor(tokens))
         self._health = HealthServicer()

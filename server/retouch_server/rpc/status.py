@@ -20,6 +20,11 @@ class Row:
     code: grpc.StatusCode
     reason: str
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is a fault of the service, not of the request."""
+        return self.code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE)
+
 
 TABLE: dict[type[errors.RetouchError], Row] = {
     errors.BadField: Row(grpc.StatusCode.INVALID_ARGUMENT, "BAD_FIELD"),
@@ -43,6 +48,13 @@ TABLE: dict[type[errors.RetouchError], Row] = {
 UNKNOWN = Row(grpc.StatusCode.INTERNAL, "INTERNAL")
 OK = Row(grpc.StatusCode.OK, "OK")
 CANCELLED = Row(grpc.StatusCode.CANCELLED, "CANCELLED")
+
+
+def row_of(error: BaseException) -> Row:
+    """The row of what ended a call: UNKNOWN for an error that is no RetouchError, CANCELLED for no error at all."""
+    if isinstance(error, errors.RetouchError):
+        return TABLE[type(error)]
+    return UNKNOWN if isinstance(error, Exception) else CANCELLED
 
 
 def to_status(error: BaseException, *, edit_id: str = "") -> grpc.Status:

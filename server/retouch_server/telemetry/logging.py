@@ -7,11 +7,16 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TextIO
 
+from retouch_server.telemetry.tracing import trace_id
+
 edit_id: ContextVar[str] = ContextVar("edit_id", default="")
 """The edit being worked on, put in each record. Tasks inherit it; a thread of an executor only with a copied context,
 as `asyncio.to_thread` makes."""
 
-_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "edit_id", "color_message"}
+_CONTEXT = {"edit_id": edit_id.get, "trace_id": trace_id}
+"""What a record is about, by the name of its field; empty where there is none."""
+
+_OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", *_CONTEXT}
 
 
 def set_up_logging(level: str = "INFO", *, as_json: bool | None = None, stream: TextIO | None = None) -> None:
@@ -21,7 +26,7 @@ def set_up_logging(level: str = "INFO", *, as_json: bool | None = None, stream: 
     """
     out = sys.stderr if stream is None else stream
     handler = logging.StreamHandler(out)
-    handler.addFilter(_add_edit_id)
+    handler.addFilter(_add_context)
     handler.setFormatter(JsonFormatter() if as_json or (as_json is None and not out.isatty()) else LineFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(True)
@@ -29,7 +34,7 @@ def set_up_logging(level: str = "INFO", *, as_json: bool | None = None, stream: 
 
 
 class JsonFormatter(logging.Formatter):
-    """`{"time", "level", "logger", "message", "edit_id"?, "exception"?, …extra}` on one line; time is RFC 3339, UTC."""
+    """`{"time", "level", "logger", "message", "edit_id"?, "trace_id"?, "exception"?, …extra}` on one line; time in UTC."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields: dict[str, object] = {
@@ -38,8 +43,9 @@ class JsonFormatter(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
-        if about := _edit_id_of(record):
-            fields["edit_id"] = about
+        for name in _CONTEXT:
+            if about := getattr(record, name, ""):
+                fields[name] = about
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
         return json.dumps(fields | _extras(record), default=str, ensure_ascii=False)
@@ -51,20 +57,17 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created).isoformat(" ", "milliseconds")[11:]
         parts = [f"{time} {record.levelname:<7} {record.name}: {record.getMessage()}"]
-        if about := _edit_id_of(record):
+        if about := getattr(record, "edit_id", ""):
             parts.append(f"[{about}]")
         parts += [f"{key}={value}" for key, value in _extras(record).items()]
         line = " ".join(parts)
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
-def _add_edit_id(record: logging.LogRecord) -> bool:
-    record.edit_id = edit_id.get()
+def _add_context(record: logging.LogRecord) -> bool:
+    for name, current in _CONTEXT.items():
+        setattr(record, name, current())
     return True
-
-
-def _edit_id_of(record: logging.LogRecord) -> str:
-    return str(getattr(record, "edit_id", ""))
 
 
 def _extras(record: logging.LogRecord) -> dict[str, object]:

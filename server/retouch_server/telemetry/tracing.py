@@ -10,13 +10,17 @@ Outside of a call that is sampled, `span`, `annotate` and `event` make nothing; 
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 from opentelemetry import context, trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 Attribute = str | bool | int | float
 
 EXPORT_S = 5.0
@@ -105,6 +109,20 @@ def span(name: str, **attributes: Attribute) -> AbstractContextManager[object]:
     if tracer is None:
         return _NOTHING
     return tracer.start_as_current_span(name, attributes=_prefixed(attributes), record_exception=False)
+
+
+def traced(name: str) -> Callable[[Callable[_P, Coroutine[Any, Any, _T]]], Callable[_P, Coroutine[Any, Any, _T]]]:
+    """A coroutine function that always runs in a span of its own."""
+
+    def decorate(function: Callable[_P, Coroutine[Any, Any, _T]]) -> Callable[_P, Coroutine[Any, Any, _T]]:
+        @wraps(function)
+        async def within(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+            with span(name):
+                return await function(*args, **kwargs)
+
+        return within
+
+    return decorate
 
 
 def annotate(**attributes: Attribute) -> None:
