@@ -6,6 +6,7 @@ import ctypes
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from retouch_server.masks.store import MaskStore
 from retouch_server.models.backend import ModelBackend
 from retouch_server.models.catalogue import Catalogue
 from retouch_server.models.dispatch import Dispatcher
-from retouch_server.models.triton import TritonBackend
+from retouch_server.models.pools import Pools
+from retouch_server.models.triton import TritonServer
 from retouch_server.pipeline.admission import Admission, Limits
 from retouch_server.pipeline.edit import Editor
 from retouch_server.pipeline.estimate import Estimator, measure
@@ -36,6 +38,7 @@ from retouch_server.rpc.precheck_service import PrecheckServicer
 from retouch_server.rpc.server import Server
 from retouch_server.telemetry.http import OperatorServer
 from retouch_server.telemetry.metrics import Metrics
+from retouch_server.telemetry.tracing import Tracing
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +78,13 @@ class App:
         policy = load_policy(Path(settings.policy) if settings.policy else None)
         await self._operator.start(settings.host, settings.metrics_port)
         use_shared_memory = {"auto": None, "always": True, "never": False}[settings.shared_memory]
-        urls = [url.strip() for url in settings.triton_urls.split(",")]
-        self.backend = self._backend or TritonBackend(urls, use_shared_memory=use_shared_memory, metrics=self.metrics)
+        connect = partial(TritonServer, use_shared_memory=use_shared_memory, metrics=self.metrics)
+        self.backend = self._backend or Pools(settings.triton_names(), connect)
         self._opened.push_async_callback(self.backend.close)
         self.catalogue = Catalogue(self.backend, self.metrics.triton_reachable.set)
+        tracing = _tracing(settings)
+        if tracing is not None:
+            self._opened.push_async_callback(asyncio.to_thread, tracing.close)
         self._masks = await MaskStore.open(settings.mask_store, Retention(settings.mask_versions, settings.mask_keep_s))
         self._opened.push_async_callback(self._masks.close)
         dispatcher = Dispatcher(self.backend)
@@ -101,6 +107,7 @@ class App:
             mask=MaskService(self._masks, self._executor, precheck.detect_text, self.metrics),
             model=ModelServicer(self.catalogue),
             tokens=settings.tokens(),
+            tracing=tracing,
         )
         self.port = await self._server.start(settings.host, settings.port, _tls(settings))
         await self._server.set_serving(True)
@@ -203,6 +210,18 @@ def _redis(settings: Settings, metrics: Metrics) -> ResultStore:
         raise ConfigError(f"RETOUCH_RESULT_CACHE cannot be used: {error}") from error
     failures = metrics.result_cache_failures
     return GuardedStore(store, settings.result_cache_timeout_s, lambda operation: failures.labels(operation=operation).inc())
+
+
+def _tracing(settings: Settings) -> Tracing | None:
+    """What the settings say of traces. Errors: ConfigError."""
+    if not settings.otlp_endpoint:
+        return None
+    try:
+        return Tracing(settings.otlp_endpoint, settings.trace_ratio, version("retouch-server"))
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"RETOUCH_OTLP_ENDPOINT needs the Python package {error.name}; pip install 'retouch-server[tracing]'"
+        ) from error
 
 
 def _tls(settings: Settings) -> grpc.ServerCredentials | None:

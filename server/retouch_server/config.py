@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
 
+from retouch_server.models.addresses import Address, parse_address
+
 PREFIX = "RETOUCH_"
 
 
@@ -21,7 +23,8 @@ class Settings:
     port: int = 8300
     metrics_port: int = 8301
     triton_urls: str = "localhost:8001"
-    """host:port of Triton's gRPC endpoints, separated by commas."""
+    """Pools of Triton servers, separated by commas: host:port of their gRPC endpoints. All addresses behind a host, as a
+    headless Service has them, get calls in turn, of the models that their own index names (see models/pools.py)."""
     shared_memory: str = "auto"
     """auto, always or never: whether pixels reach Triton through shared memory."""
     mask_store: str = "sqlite:///var/masks.sqlite"
@@ -65,8 +68,17 @@ class Settings:
     policy: str = ""
     """TOML file with the policy (pipeline/policy.py tells what it holds); the one built in without it."""
     log_level: str = "INFO"
+    otlp_endpoint: str = ""
+    """Where traces go: a collector's OTLP over gRPC, as http://host:4317 (or https://), which needs the extra `tracing`. Empty:
+    there are none."""
+    trace_ratio: float = 0.05
+    """Share of the edits that are traced, 0 to 1, of those whose caller has not decided it."""
 
     def __post_init__(self) -> None:
+        try:
+            self.triton_names()
+        except ValueError as error:
+            raise ConfigError(f"{PREFIX}TRITON_URLS: {error}") from None
         if self.shared_memory not in ("auto", "always", "never"):
             raise ConfigError(f"{PREFIX}SHARED_MEMORY={self.shared_memory!r}: choose auto, always or never")
         if bool(self.tls_certificate) != bool(self.tls_key):
@@ -75,6 +87,10 @@ class Settings:
             raise ConfigError(f"{PREFIX}TLS_CLIENT_CA needs {PREFIX}TLS_CERTIFICATE and {PREFIX}TLS_KEY")
         if self.result_cache not in ("memory", "off") and not self.result_cache.startswith(("redis://", "rediss://")):
             raise ConfigError(f"{PREFIX}RESULT_CACHE: choose memory, off, or a URL as redis://host:6379/0")
+        if self.otlp_endpoint and not self.otlp_endpoint.startswith(("http://", "https://")):
+            raise ConfigError(f"{PREFIX}OTLP_ENDPOINT={self.otlp_endpoint!r}: give a URL as http://host:4317")
+        if not 0 <= self.trace_ratio <= 1:
+            raise ConfigError(f"{PREFIX}TRACE_RATIO={self.trace_ratio} must be 0 to 1")
         positive = ("budget_px", "tiles_in_flight", "threads", "upload_idle_s", "download_idle_s", "drain_s")
         for name in (*positive, "result_cache_keep_s", "result_cache_timeout_s"):
             if not getattr(self, name) > 0:  # not a number, too
@@ -103,6 +119,10 @@ class Settings:
             except ValueError:
                 raise ConfigError(f"{variable}={text!r} is not {_plain(setting.type).__name__}") from None
         return cls(**values)
+
+    def triton_names(self) -> list[Address]:
+        """The pools of Triton servers."""
+        return [parse_address(name) for name in self.triton_urls.split(",")]
 
     def tokens(self) -> dict[str, str]:
         """Token → client's name; empty when none is asked for. Errors: ConfigError."""

@@ -46,6 +46,6 @@ async def at_rest(service: LocalService) -> AsyncIterator[None]:
 async def at_rest_now(service: LocalService) -> None:
     app = service.app
     await eventually(lambda: not app.admission.in_flight and not tasks_of_edits())
-    await eventually(lambda: app.backend.regions_in_use == 0, timeout_s=60)  # type: ignore[attr-defined]
-    values = [app.metrics.registry.get_sample_value(f"retouch_{name}") for name in (*GAUGES, "shared_memory_slots_in_use")]
-    assert values == [0.0] * len(values)
+    sample = app.metrics.registry.get_sample_value
+    await eventually(lambda: sample("retouch_shared_memory_slots_in_use") == 0, timeout_s=60)
+    assert [sample(f"retouch_{name}") for name in GAUGES] == [0.0] * len(GAUGES)

@@ -1,4 +1,7 @@
-"""The seam between the orchestrator and whatever runs the models. `triton.py` is the real one, `fake.py` the one for tests."""
+"""The seam between the orchestrator and whatever runs the models.
+
+`triton.py` is the real server, `fake.py` the one for tests, and `pools.py` makes a backend of any number of servers.
+"""
 
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -31,20 +34,35 @@ class Call:
     outputs: Mapping[str, Output]
 
 
-class ModelBackend(Protocol):
-    """Runs models. Does not retry: that is `dispatch.py`'s."""
+class ModelServer(Protocol):
+    """One server that runs models. Does not retry: that is `dispatch.py`'s."""
 
     async def specs(self) -> list[ModelSpec]:
-        """All models of the repository, ready or not, by name. Errors: ModelUnavailable."""
+        """All models of its repository, ready or not, by name. Errors: ModelUnavailable."""
+        ...
+
+    def infer(self, call: Call) -> AbstractAsyncContextManager[Mapping[str, Array]]:
+        """Runs `call`; the outputs are valid, and read-only, inside the `async with`.
+
+        Cancelling leaves no memory that a model still writes to in use. Errors: ModelUnavailable when no answer came and
+        another attempt may help, ModelFault when the model answered wrongly.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Waits for what still runs and gives everything back."""
+        ...
+
+
+class ModelBackend(Protocol):
+    """All servers together. Does not retry either."""
+
+    async def specs(self) -> list[ModelSpec]:
+        """All models that any of them serves, ready or not, by name. Errors: ModelUnavailable when none answers."""
         ...
 
     def infer(self, call: Call, *, turn: int = 0) -> AbstractAsyncContextManager[Mapping[str, Array]]:
-        """Runs `call`; the outputs are valid, and read-only, inside the `async with`.
-
-        turn: which replica is asked, where there are several: they are counted round. Cancelling leaves no memory that a model
-        still writes to in use. Errors: ModelUnavailable when no answer came and another attempt may help, ModelFault
-        when the model answered wrongly.
-        """
+        """As `ModelServer.infer`, on one of the servers that have the model ready. turn: on which; they are counted round."""
         ...
 
     async def close(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -56,7 +57,7 @@ class Dispatcher:
         self._backend = backend
         self._policy = policy or RetryPolicy()
         self._sleep = sleep
-        self._turn = 0  # grows with each call: calls go to the replicas in turn, and each attempt to the next one
+        self._turns: Counter[str] = Counter()  # calls of a model go to its replicas in turn, and each attempt to the next one
 
     @asynccontextmanager
     async def infer(self, call: Call, on_retry: Callable[[], None] = lambda: None) -> AsyncGenerator[Mapping[str, Array]]:
@@ -74,8 +75,8 @@ class Dispatcher:
     async def _answer(self, call: Call, on_retry: Callable[[], None]) -> tuple[_Answer, Mapping[str, Array]]:
         """What gives the outputs, entered, and the outputs: of the first attempt that went well."""
         attempt = 0
-        first_turn = self._turn
-        self._turn += 1
+        first_turn = self._turns[call.model]
+        self._turns[call.model] += 1
         while True:
             context = self._backend.infer(call, turn=first_turn + attempt)
             try:

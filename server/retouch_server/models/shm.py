@@ -11,6 +11,7 @@ from typing import cast
 import numpy as np
 
 from retouch_server.models.backend import Array
+from retouch_server.telemetry.metrics import Metrics
 
 FOLDER = Path("/dev/shm")
 NAME_PREFIX = "retouch-io-"
@@ -30,8 +31,8 @@ class Region:
             self.destroy()
             raise
         self.size = size
-        self.registered: set[str] = set()
-        """Addresses of the servers that know it."""
+        self.is_registered = False
+        """Whether the server that it is for knows it."""
 
     @property
     def name(self) -> str:
@@ -60,11 +61,13 @@ def _allocate(name: str, size: int) -> None:
 
 
 class Arena:
-    """Regions to borrow; few sizes are in use, so that nearly every call finds one that fits."""
+    """Regions for one server, to borrow; few sizes are in use, so that nearly every call finds one that fits."""
 
-    def __init__(self) -> None:
+    def __init__(self, metrics: Metrics | None = None) -> None:
+        """metrics: where the regions of all arenas are counted."""
         self._free: list[Region] = []
         self.in_use = 0
+        self._metrics = metrics
 
     @property
     def free(self) -> int:
@@ -76,28 +79,38 @@ class Arena:
         if fitting:
             region = min(fitting, key=lambda region: region.size)
             self._free.remove(region)
+            self._count(0, 1)
         else:
             region = Region(-(-size // _GRAIN) * _GRAIN)
-        self.in_use += 1
+            self._count(1, 1)
         return region
 
     def release(self, region: Region) -> Region | None:
         """Gives a region back; returns one to be unregistered and destroyed when there are too many."""
-        self.in_use -= 1
         self._free.append(region)
-        return self._free.pop(0) if len(self._free) > _MOST_FREE else None
+        is_surplus = len(self._free) > _MOST_FREE
+        self._count(-1 if is_surplus else 0, -1)
+        return self._free.pop(0) if is_surplus else None
 
     def discard(self, region: Region) -> None:
         """Gives back a region that somebody may still write to: it is never used again."""
-        self.in_use -= 1
+        self._count(-1, -1)
         region.destroy()
 
-    def forget(self, url: str) -> None:
-        """The server at `url` may have been restarted: it knows none of the free regions any more."""
+    def forget(self) -> None:
+        """The server may have been restarted: it knows none of the free regions any more."""
         for region in self._free:
-            region.registered.discard(url)
+            region.is_registered = False
 
     def drain(self) -> list[Region]:
         """Takes all free regions out, to be unregistered and destroyed."""
         regions, self._free = self._free, []
+        self._count(-len(regions), 0)
         return regions
+
+    def _count(self, slots: int, in_use: int) -> None:
+        """Notes how many regions there are more, and how many more of them are lent."""
+        self.in_use += in_use
+        if self._metrics is not None:
+            self._metrics.shared_memory_slots.inc(slots)
+            self._metrics.shared_memory_slots_in_use.inc(in_use)

@@ -1,4 +1,4 @@
-"""The real backend: NVIDIA Triton Inference Server over gRPC, with shared memory where it is on the same host.
+"""One NVIDIA Triton Inference Server over gRPC, with shared memory where it is on the same host.
 
 The only module that imports tritonclient.
 """
@@ -22,6 +22,7 @@ from retouch_server.models.backend import Array, Call
 from retouch_server.models.shm import Arena, Region
 from retouch_server.models.spec import Kind, ModelSpec, parse_spec
 from retouch_server.telemetry.metrics import Metrics
+from retouch_server.telemetry.tracing import annotate, headers
 
 log = logging.getLogger(__name__)
 np_to_triton_dtype: Callable[[type[np.generic]], str] = cast(Any, _np_to_triton_dtype)  # tritonclient has no types
@@ -59,57 +60,46 @@ class _Tensor:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-class _Endpoint:
-    """One Triton server."""
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.client: Any = InferenceServerClient(url, channel_args=_CHANNEL_OPTIONS)
-        self.shares_memory: bool | None = None  # None: not known yet
-
-
 _CHANNEL_OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
-    ("grpc.lb_policy_name", "round_robin"),
     # After a restart of Triton, connect again within a second rather than within two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
+    # A host that vanishes without a word is given up once what was sent stayed unacknowledged for so long (gRPC sets
+    # TCP_USER_TIMEOUT by it); the index, asked for every few seconds, sees to it that something was sent. The pings
+    # themselves may come no oftener than Triton allows, which is every 300 s.
+    ("grpc.keepalive_time_ms", 310_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
 ]
 
 
-class TritonBackend:
-    """Runs models on the Triton servers at `urls` (host:port of their gRPC endpoints), in turn.
+class TritonServer:
+    """Runs models on the Triton server at `url`, host:port of its gRPC endpoint. `Pools` makes a backend of many.
 
-    use_shared_memory: None finds out by itself, per server. metrics: told how many regions there are and are in use.
+    use_shared_memory: None finds out by itself. metrics: told how many regions there are and are in use.
     """
 
-    def __init__(self, urls: list[str], *, use_shared_memory: bool | None = None, metrics: Metrics | None = None) -> None:
-        self._endpoints = [_Endpoint(url) for url in urls]
+    def __init__(self, url: str, *, use_shared_memory: bool | None = None, metrics: Metrics | None = None) -> None:
+        self.url = url
+        self._client: Any = InferenceServerClient(url, channel_args=_CHANNEL_OPTIONS)
         self._use_shared_memory = use_shared_memory
-        self._arena = Arena()
-        if metrics is not None:
-            metrics.shared_memory_slots.set_function(lambda: self._arena.in_use + self._arena.free)
-            metrics.shared_memory_slots_in_use.set_function(lambda: self._arena.in_use)
+        self._shares_memory = use_shared_memory  # None: not known yet
+        self._arena = Arena(metrics)
         self._batched: dict[str, bool] = {}
         self._abandoned: set[asyncio.Task[None]] = set()
         self._registering = asyncio.Lock()
 
-    @property
-    def regions_in_use(self) -> int:
-        """Shared memory regions that calls hold, abandoned ones included."""
-        return self._arena.in_use
-
     async def specs(self) -> list[ModelSpec]:
-        for endpoint in self._endpoints:
-            try:
-                return await self._specs_of(endpoint)
-            except InferenceServerException as error:
-                log.info("triton %s does not list its models: %s", endpoint.url, error)
-        raise ModelUnavailable("the model server does not answer", RETRY_AFTER_S)
+        """All models of its repository, ready or not, by name. Errors: ModelUnavailable."""
+        try:
+            return await self._specs()
+        except InferenceServerException as error:
+            log.debug("triton %s does not list its models: %s", self.url, error)
+            raise ModelUnavailable("the model server does not answer", RETRY_AFTER_S) from error
 
-    async def _specs_of(self, endpoint: _Endpoint) -> list[ModelSpec]:
-        index = await endpoint.client.get_model_repository_index(client_timeout=CONTROL_TIMEOUT_S)
+    async def _specs(self) -> list[ModelSpec]:
+        index = await self._client.get_model_repository_index(client_timeout=CONTROL_TIMEOUT_S)
         entries: dict[str, list[Any]] = {}
         for entry in index.models:
             entries.setdefault(entry.name, []).append(entry)
@@ -121,7 +111,7 @@ class TritonBackend:
                 reason = versions[0].reason or versions[0].state or "not loaded"
                 specs.append(ModelSpec(name=name, kind=Kind.UNKNOWN, method="", is_ready=False, reason=reason))
                 continue
-            config = (await endpoint.client.get_model_config(name, client_timeout=CONTROL_TIMEOUT_S)).config
+            config = (await self._client.get_model_config(name, client_timeout=CONTROL_TIMEOUT_S)).config
             self._batched[name] = config.max_batch_size > 0
             parameters = {key: value.string_value for key, value in config.parameters.items()}
             try:
@@ -134,45 +124,43 @@ class TritonBackend:
         return specs
 
     @asynccontextmanager
-    async def infer(self, call: Call, *, turn: int = 0) -> AsyncGenerator[Mapping[str, Array]]:
-        endpoint = self._endpoints[turn % len(self._endpoints)]
-        if endpoint.shares_memory is None:
-            endpoint.shares_memory = await self._probe(endpoint)
-        if endpoint.shares_memory:
-            async with self._infer_shared(endpoint, call) as outputs:
+    async def infer(self, call: Call) -> AsyncGenerator[Mapping[str, Array]]:
+        """As `ModelServer.infer`."""
+        annotate(triton=self.url)
+        if self._shares_memory is None:
+            self._shares_memory = await self._probe()
+        if self._shares_memory:
+            async with self._infer_shared(call) as outputs:
                 yield outputs
         else:
-            yield await self._infer_bytes(endpoint, call)
+            yield await self._infer_bytes(call)
 
     async def close(self) -> None:
+        """Waits for what still runs, gives all regions back and disconnects."""
         if self._abandoned:
             await asyncio.wait(self._abandoned, timeout=CALL_TIMEOUT_S)
-        for region in self._arena.drain():
-            await self._retire(region)
-        for endpoint in self._endpoints:
-            await endpoint.client.close()
+        await asyncio.gather(*map(self._retire, self._arena.drain()))
+        await self._client.close()
 
     # -- shared memory -------------------------------------------------------------------------------------------------
 
-    async def _probe(self, endpoint: _Endpoint) -> bool:
+    async def _probe(self) -> bool:
         """Whether the server sees our shared memory: it can register a region whose name was drawn at random here."""
-        if self._use_shared_memory is not None:
-            return self._use_shared_memory
         region = Region(_ALIGNMENT)
         try:
-            await self._register(endpoint, region)
+            await self._register(region)
         except InferenceServerException as error:
             if error.status() in _PASSING_STATUS:
                 raise ModelUnavailable("the model server does not answer", RETRY_AFTER_S) from error
-            log.info("triton %s does not share memory with this process: pixels travel as bytes (%s)", endpoint.url, error)
+            log.info("triton %s does not share memory with this process: pixels travel as bytes (%s)", self.url, error)
             return False
         finally:
             await self._retire(region)
-        log.info("triton %s shares memory with this process", endpoint.url)
+        log.info("triton %s shares memory with this process", self.url)
         return True
 
     @asynccontextmanager
-    async def _infer_shared(self, endpoint: _Endpoint, call: Call) -> AsyncGenerator[Mapping[str, Array]]:
+    async def _infer_shared(self, call: Call) -> AsyncGenerator[Mapping[str, Array]]:
         inputs, outputs, size = self._layout(call)
         try:
             region = self._arena.acquire(size)
@@ -180,17 +168,17 @@ class TritonBackend:
             raise ModelUnavailable(f"no shared memory is left for model {call.model}", RETRY_AFTER_S) from error
         # From here on exactly one of `_release`, `_discard` and an abandoned task gives the region back.
         try:
-            if endpoint.url not in region.registered:
+            if not region.is_registered:
                 async with self._registering:
-                    await self._register(endpoint, region)
+                    await self._register(region)
             for tensor in inputs:
                 target = region.view(tensor.offset, tensor.shape, tensor.dtype)
                 np.copyto(target.reshape(call.inputs[tensor.name].shape), call.inputs[tensor.name])
                 del target
-            request = asyncio.ensure_future(self._request(endpoint, call, region, inputs, outputs))
+            request = asyncio.ensure_future(self._request(call, region, inputs, outputs))
         except InferenceServerException as error:
             self._discard(region)
-            raise self._translate(error, call, region, endpoint) from error
+            raise self._translate(error, call, region) from error
         except BaseException:
             self._discard(region)
             raise
@@ -201,7 +189,7 @@ class TritonBackend:
             self._abandon(self._give_back_after(request, region))
             raise
         except InferenceServerException as error:
-            fault = self._translate(error, call, region, endpoint)
+            fault = self._translate(error, call, region)
             if error.status() == "StatusCode.DEADLINE_EXCEEDED":
                 self._discard(region, is_over=False)
             else:
@@ -232,9 +220,7 @@ class TritonBackend:
                 tensors[kind].append(tensor)
         return tensors[0], tensors[1], offset
 
-    async def _request(
-        self, endpoint: _Endpoint, call: Call, region: Region, inputs: list[_Tensor], outputs: list[_Tensor]
-    ) -> None:
+    async def _request(self, call: Call, region: Region, inputs: list[_Tensor], outputs: list[_Tensor]) -> None:
         sent: list[Any] = []
         for tensor in inputs:
             item: Any = InferInput(tensor.name, list(tensor.shape), np_to_triton_dtype(tensor.dtype.type))
@@ -245,7 +231,7 @@ class TritonBackend:
             item = InferRequestedOutput(tensor.name)
             item.set_shared_memory(region.name, tensor.nbytes, offset=tensor.offset)
             wanted.append(item)
-        answer = await endpoint.client.infer(call.model, sent, outputs=wanted, client_timeout=CALL_TIMEOUT_S)
+        answer = await self._client.infer(call.model, sent, outputs=wanted, headers=headers(), client_timeout=CALL_TIMEOUT_S)
         for tensor in outputs:
             got: Any = answer.get_output(tensor.name)
             _check(call.model, tensor.name, tuple(got.shape), str(got.datatype), tensor.shape, tensor.dtype)
@@ -263,11 +249,11 @@ class TritonBackend:
         self._abandoned.add(task)
         task.add_done_callback(self._abandoned.discard)
 
-    async def _register(self, endpoint: _Endpoint, region: Region) -> None:
-        await endpoint.client.register_system_shared_memory(
+    async def _register(self, region: Region) -> None:
+        await self._client.register_system_shared_memory(
             region.name, f"/{region.name}", region.size, client_timeout=CONTROL_TIMEOUT_S
         )
-        region.registered.add(endpoint.url)
+        region.is_registered = True
 
     def _discard(self, region: Region, *, is_over: bool = True) -> None:
         """Gives back a region that is never used again. Triton is told to forget it once the call `is_over`, not before:
@@ -288,16 +274,16 @@ class TritonBackend:
             region.destroy()
 
     async def _unregister(self, region: Region) -> None:
-        for endpoint in self._endpoints:
-            if endpoint.url in region.registered:
-                try:
-                    await endpoint.client.unregister_system_shared_memory(region.name, client_timeout=CONTROL_TIMEOUT_S)
-                except InferenceServerException as error:
-                    log.debug("triton %s did not unregister %s: %s", endpoint.url, region.name, error)
+        if not region.is_registered:
+            return
+        try:
+            await self._client.unregister_system_shared_memory(region.name, client_timeout=CONTROL_TIMEOUT_S)
+        except InferenceServerException as error:
+            log.debug("triton %s did not unregister %s: %s", self.url, region.name, error)
 
     # -- bytes ---------------------------------------------------------------------------------------------------------
 
-    async def _infer_bytes(self, endpoint: _Endpoint, call: Call) -> Mapping[str, Array]:
+    async def _infer_bytes(self, call: Call) -> Mapping[str, Array]:
         batch = (1,) if self._batched.get(call.model) else ()
         sent: list[Any] = []
         for name, array in call.inputs.items():
@@ -306,9 +292,11 @@ class TritonBackend:
             sent.append(item)
         wanted: list[Any] = [InferRequestedOutput(name) for name in call.outputs]
         try:
-            answer: Any = await endpoint.client.infer(call.model, sent, outputs=wanted, client_timeout=CALL_TIMEOUT_S)
+            answer: Any = await self._client.infer(
+                call.model, sent, outputs=wanted, headers=headers(), client_timeout=CALL_TIMEOUT_S
+            )
         except InferenceServerException as error:
-            raise self._translate(error, call, None, endpoint) from error
+            raise self._translate(error, call, None) from error
         results: dict[str, Array] = {}
         for name, expected in call.outputs.items():
             got: Any = answer.get_output(name)
@@ -323,19 +311,16 @@ class TritonBackend:
             results[name] = answer.as_numpy(name).reshape(expected.shape)
         return results
 
-    def _translate(
-        self, error: InferenceServerException, call: Call, region: Region | None, endpoint: _Endpoint
-    ) -> ModelUnavailable | ModelFault:
+    def _translate(self, error: InferenceServerException, call: Call, region: Region | None) -> ModelUnavailable | ModelFault:
         message = str(error.message() or "")
         status = str(cast(Any, error).status())
-        log.warning("model %s on triton %s: %s %s", call.model, endpoint.url, status, message)
+        log.warning("model %s on triton %s: %s %s", call.model, self.url, status, message)
         if status == "StatusCode.UNAVAILABLE" or "shared memory region" in message.lower():
             # It may have been restarted, here or elsewhere: ask again what it knows.
-            self._arena.forget(endpoint.url)
+            self._arena.forget()
             if region is not None:
-                region.registered.discard(endpoint.url)
-            if self._use_shared_memory is None:
-                endpoint.shares_memory = None
+                region.is_registered = False
+            self._shares_memory = self._use_shared_memory
         if status in _PASSING_STATUS or any(part in message.lower() for part in _PASSING):
             return ModelUnavailable(f"model {call.model} does not answer", RETRY_AFTER_S)
         return ModelFault(call.model, "the model server reports an error; see its log")
