@@ -17,8 +17,10 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
+from retouch import Gate, PlannedModel
 from retouch.cli.exits import MEANINGS
 from retouch.cli.root import root
+from retouch.cli.tables import gate_line
 from retouch.testing import Code, FakeServer, Fault
 from retouch.v1 import plan_pb2
 from tests.client.served import served_in_thread
@@ -77,6 +79,7 @@ def test_edit_writes_the_result_and_says_so(served: FakeServer, picture: Path, m
     result = run(served, "edit", picture, "--mask", mask, "-o", tmp_path / "out.png", "--scale", 2, "--seed", 7)
     assert result.exit_code == 0, result.output
     assert "600x800 px" in result.stdout
+    assert "gate: upscale_conservative_x2 v1 by the built-in policy, the fake has no other" in result.stdout
     assert "warning: the model takes no [prompt]" in result.stderr
     with Image.open(tmp_path / "out.png") as image:
         assert image.size == (800, 600)
@@ -88,6 +91,12 @@ def test_global_options_may_stand_behind_the_command(served: FakeServer, picture
     assert json.loads(run(served, "models", "list", "--json").stdout) == before
     behind = run(None, "edit", picture, "-o", tmp_path / "out.png", "--json", "--server", served.target)
     assert json.loads(behind.stdout)["report"]["warnings"] == []
+
+
+def test_the_line_of_the_gate_tells_the_table_and_what_took_over() -> None:
+    model = PlannedModel("upscale_creative_x2", "1", "")
+    gate = Gate("low", "", model, "creative", ("*",), "0123456789abcdef", "so it is", 3, PlannedModel("bicubic", "", ""))
+    assert gate_line(gate) == ("gate: upscale_creative_x2 v1 by policy 0123456789ab, so it is: 3 windows fell back to bicubic")
 
 
 def test_edit_in_json_is_one_document(served: FakeServer, picture: Path, tmp_path: Path) -> None:

@@ -160,6 +160,26 @@ async def test_goods_never_get_a_creative_upscaler(scale: int) -> None:
         await plan(models=without, criticality=Criticality.COMMERCE, scale=scale)
 
 
+async def test_who_takes_over_is_a_conservative_upscaler_that_takes_such_windows() -> None:
+    fixed = spec("tiny", Kind.UPSCALE, "conservative", scale=2, window_px=32, multiple_px=32, preference=1)
+    models = fake_models(tiny=(fixed, fake_models()["identity"][1]))
+    (stage,) = (await plan(models=models, scale=2, upscaler="upscale_creative_x2")).stages
+    assert stage.fallback is not None
+    assert (stage.fallback.name, stage.fallback.least_db) == ("upscale_conservative_x2", 30)
+    del models["upscale_conservative_x2"]
+    (stage,) = (await plan(models=models, scale=2, upscaler="upscale_creative_x2")).stages
+    assert stage.fallback is not None
+    assert (stage.fallback.name, stage.fallback.spec) == ("bicubic", None)
+
+
+@pytest.mark.parametrize("asked", [{"scale": 2}, {"scale": 1, "upscaler": "identity"}])
+async def test_nobody_takes_over_from_a_conservative_upscaler_nor_where_nothing_is_enlarged(asked: dict[str, object]) -> None:
+    planned = await plan(**asked)  # type: ignore[arg-type]
+    assert planned.stages[0].fallback is None
+    assert planned.gate is not None
+    assert planned.gate.asked == asked.get("upscaler", "")
+
+
 async def test_goods_do_not_get_a_creative_upscaler_for_want_of_another() -> None:
     models = fake_models("upscale_conservative_x2")
     with pytest.raises(ModelNotServed, match="conservative"):

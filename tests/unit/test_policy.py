@@ -55,6 +55,12 @@ def test_a_table_may_close_a_gate_further() -> None:
         policy.check_upscaler(upscaler("creative"), Criticality.STANDARD)
 
 
+def test_a_table_says_how_far_an_enlargement_may_stray() -> None:
+    assert Policy().least_agreement_db == parse_policy(b"").least_agreement_db == 30
+    assert parse_policy(b"[upscale]\nleast_agreement_db = 24.5").least_agreement_db == 24.5
+    assert parse_policy(b"[upscale]\nleast_agreement_db = 0").least_agreement_db == 0
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -70,6 +76,10 @@ def test_a_table_may_close_a_gate_further() -> None:
         (b"[upscale.commerce]\nallowed = ['creative', 'conservative']", "must not admit 'creative'"),
         (b"[upscale.commerce]\nallowed = ['*']", "must not admit 'creative'"),
         (b"[upscale.standard]\ndefault = ['x']\nallowed = ['y']", "names 'x', which upscale.standard.allowed does not"),
+        (b"[upscale]\nleast_agreement_db = -1", "upscale.least_agreement_db = -1 must be a number of dB from 0"),
+        (b"[upscale]\nleast_agreement_db = 'high'", "upscale.least_agreement_db = 'high' must be a number"),
+        (b"[upscale]\nleast_agreement_db = true", "upscale.least_agreement_db = True must be a number"),
+        (b"[upscale]\nleast_agreement_db = 61", "to 60"),
         (b"[inpaint]\nproxy = true", "inpaint.proxy is not known"),
         (b"[inpaint]\ndefault = ['lama']", "there are patch, classical, diffusion"),
     ],

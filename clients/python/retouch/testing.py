@@ -31,7 +31,7 @@ from retouch.pixels import CHANNELS, Pixels
 from retouch.png import decoded, gray_png
 from retouch.upload import TILE_BYTES, strips
 from retouch.v1 import edit_service_pb2 as edit_pb
-from retouch.v1 import image_pb2, model_service_pb2, plan_pb2
+from retouch.v1 import image_pb2, model_service_pb2, options_pb2, plan_pb2
 from retouch.v1 import mask_service_pb2 as mask_pb
 from retouch.v1 import precheck_service_pb2 as precheck_pb
 from retouch.wire import WireTile, from_proto, parse_request, tile_message, to_bytes
@@ -325,6 +325,7 @@ async def _edited(
             seed=opened.options.seed,
             warnings=fake.warnings,
             stages=[edit_pb.StageReport(stage=plan_pb2.STAGE_UPSCALE, tiles_run=tiles_in, seam_score=1.0, borders_widened=2)],
+            gate=_gate(opened.options) if scale > 1 else None,
         )
     )
     yield done
@@ -379,6 +380,17 @@ def _plan(size: Size, scale: int) -> plan_pb2.Plan:
         ),
     ]
     return plan_pb2.Plan(stages=stages, output_size=convert.to_size(size.scaled(scale)))
+
+
+def _gate(options: options_pb2.EditOptions) -> edit_pb.Gate:
+    return edit_pb.Gate(
+        criticality=options.criticality,
+        asked=options.upscaler,
+        chosen=plan_pb2.PlannedModel(name=f"upscale_conservative_x{options.scale}", version="1"),
+        method="conservative",
+        allowed=["*"],
+        reason="the fake has no other",
+    )
 
 
 def _estimate() -> plan_pb2.Estimate:
