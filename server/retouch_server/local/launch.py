@@ -26,6 +26,7 @@ class LocalTritonSettings:
     start_timeout_s: float = 120.0
     restart_pause_s: float = 0.1  # before the first restart; doubled each time, up to:
     max_restart_pause_s: float = 30.0
+    traces_url: str = ""  # of a collector that takes OTLP over HTTP, http://host:4318/v1/traces; no traces without it
 
     @property
     def backends(self) -> Path:
@@ -73,6 +74,12 @@ class Ports:
 
 def command(server: Path, settings: LocalTritonSettings, ports: Ports, shm_prefix: str) -> list[str]:
     """tritonserver's command line; the regions that its python backend makes begin with `shm_prefix`."""
+    tracing = [
+        "--trace-config=mode=opentelemetry",
+        f"--trace-config=opentelemetry,url={settings.traces_url}",
+        "--trace-config=level=TIMESTAMPS",
+        "--trace-config=rate=0",  # traces none of itself, but each request that names the trace it belongs to
+    ]
     return [
         str(server),
         f"--model-repository={settings.repository.resolve()}",
@@ -93,4 +100,5 @@ def command(server: Path, settings: LocalTritonSettings, ports: Ports, shm_prefi
         "--disable-auto-complete-config",
         f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
         # Those begin at 1 MiB and grow with what is sent; a larger beginning is paid at once and gained nothing.
+        *(tracing if settings.traces_url else ()),
     ]

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from retouch_server.app import App
 from retouch_server.config import ConfigError, Settings
@@ -94,7 +95,8 @@ async def _running(settings: LocalSettings) -> AsyncGenerator[LocalService]:
     if (imported := settings.state_dir / IMPORTED).is_dir():
         sources.append(imported)
     await asyncio.to_thread(assemble, sources, repository)
-    triton = LocalTriton(LocalTritonSettings(repository=repository, state_dir=settings.state_dir / "triton"))
+    traces_url = traces_over_http(str(settings.server.get("otlp_endpoint", "")))
+    triton = LocalTriton(LocalTritonSettings(repository, settings.state_dir / "triton", traces_url=traces_url))
     async with triton:
         values: dict[str, object] = {
             "host": settings.host,
@@ -111,6 +113,20 @@ async def _running(settings: LocalSettings) -> AsyncGenerator[LocalService]:
             await app.drain()
         finally:
             await app.stop()
+
+
+def traces_over_http(endpoint: str) -> str:
+    """Where the collector that takes OTLP over gRPC at `endpoint` takes it over HTTP, which is all that Triton speaks: the next
+    port, as 4318 comes after 4317 by default. Empty without an endpoint.
+
+    >>> traces_over_http("http://collector:4317")
+    'http://collector:4318/v1/traces'
+    """
+    if not endpoint:
+        return ""
+    url = urlsplit(endpoint)
+    host = url.netloc.rpartition(":")[0] if url.port else url.netloc
+    return f"{url.scheme}://{host}:{(url.port or 4317) + 1}/v1/traces"
 
 
 def run(

@@ -31,6 +31,18 @@ REPOSITORY = click.Path(exists=True, file_okay=False, path_type=Path)
     "--model-repository", "repositories", type=REPOSITORY, multiple=True, help="A Triton repository; may be repeated."
 )
 @click.option("--policy", type=TABLE, envvar="RETOUCH_POLICY", show_envvar=True, help="Policy table (see `retouch profile`).")
+@click.option(
+    "--otlp-endpoint", envvar="RETOUCH_OTLP_ENDPOINT", show_envvar=True, help="Collector of traces, as http://localhost:4317."
+)
+@click.option(
+    "--trace-ratio",
+    type=click.FloatRange(0, 1),
+    default=1.0,
+    envvar="RETOUCH_TRACE_RATIO",
+    show_default=True,
+    show_envvar=True,
+    help="Share of the edits that are traced.",
+)
 @current_session
 def up(
     session: Session,
@@ -40,6 +52,8 @@ def up(
     state_dir: Path,
     repositories: tuple[Path, ...],
     policy: Path | None,
+    otlp_endpoint: str | None,
+    trace_ratio: float,
 ) -> None:
     """Serve on this machine until Ctrl-C: the service and a Triton of its own.
 
@@ -66,7 +80,7 @@ def up(
             state_dir=state_dir,
             model_repositories=list(repositories),
             on_ready=on_ready,
-            server={"policy": str(policy)} if policy else {},
+            server={"policy": str(policy or ""), "otlp_endpoint": otlp_endpoint or "", "trace_ratio": trace_ratio},
         )
     except runner.FAILURES as error:
         if session.is_json:
