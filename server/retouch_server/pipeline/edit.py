@@ -25,6 +25,7 @@ from retouch_server.pipeline.stages.channel import RowChannel
 from retouch_server.pipeline.stages.job import Enlarge, Fill, Job
 from retouch_server.pipeline.stages.tiled import StageContext, StageReport, TiledStage
 from retouch_server.telemetry.metrics import Metrics
+from retouch_server.telemetry.tracing import exemplar, traced
 
 
 def job_of(stage: StagePlan) -> Job:
@@ -74,6 +75,7 @@ class Editor:
     policy: Policy = BUILT_IN
     results: Results | None = None
 
+    @traced("plan")
     async def plan(self, request: EditRequest, proxy: Pixels | None) -> PlannedEdit:
         """Looks at the proxy, (h, w, 3), where there is one, and decides. Errors: those of `make_plan` and of the models."""
         findings, loop = Findings(), asyncio.get_running_loop()
@@ -149,11 +151,12 @@ class Editor:
         spec, name = report.plan.spec, report.plan.name.value
         if _is_typical(report):
             self.estimator.learn(spec.name, work_of(report.plan), report.machine_seconds)
-        self.metrics.stage_seconds.labels(stage=name).observe(report.seconds)
+        self.metrics.stage_seconds.labels(stage=name).observe(report.seconds, exemplar())
         if report.seam.score:
             labels = {"stage": name, "model": spec.name, "version": spec.version}
             self.metrics.seam_score.labels(**labels).observe(report.seam.score)
 
+    @traced("residual text")
     async def _residual_text(self, planned: PlannedEdit, before_px: Pixels, after: Pixels) -> float | None:
         """The share of the text under the mask that the detector still finds; None when there was no text."""
         request = planned.request
