@@ -32,6 +32,7 @@ from retouch_server.pipeline.stages.channel import RowChannel
 from retouch_server.pipeline.stages.fallback import Faithful, Strayed
 from retouch_server.pipeline.stages.job import Fill, Job, View, bicubic
 from retouch_server.telemetry.metrics import Metrics
+from retouch_server.telemetry.tracing import annotate, exemplar, span, traced
 from retouch_server.tiling import Tile, TileRow
 
 _T = TypeVar("_T")
@@ -117,6 +118,12 @@ class TiledStage:
 
         Errors: those of the model calls; everything it started has then ended.
         """
+        spec, report = self._plan.spec, self.report
+        with span(f"stage {self._plan.name}", model=spec.name, version=spec.version, model_digest=spec.digest):
+            await self._transform(source, sink)
+            annotate(tiles_run=report.tiles_run, tiles_cached=report.tiles_cached, tiles_skipped=report.tiles_skipped)
+
+    async def _transform(self, source: RowChannel, sink: RowChannel) -> None:
         strips: asyncio.Queue[_Work] = asyncio.Queue()
         try:
             await self._draw_guide()
@@ -198,9 +205,11 @@ class TiledStage:
         self._context.shares.leave(self)
         self.report.seconds = time.monotonic() - (self._began_s or 0.0)
 
+    @traced("tile")
     async def _run(self, tile: Tile, pixels: Pixels, known: KnownRows | None, work: _Work) -> None:
         """One window: recalled, or computed and kept; and pasted, once what strayed from its input in it was made again."""
         name, spec = self._plan.name.value, self._plan.spec
+        annotate(tile=tile.index, y=tile.core.y, x=tile.core.x, model=spec.name, version=spec.version)
         tiles = self._context.metrics.tiles
         self._enter()
         try:
@@ -223,7 +232,9 @@ class TiledStage:
             self._leave()
         self.report.tiles_run += not is_cached
         self.report.tiles_cached += is_cached
-        tiles.labels(stage=name, model=spec.name, outcome="cached" if is_cached else "run").inc()
+        outcome = "cached" if is_cached else "run"
+        tiles.labels(stage=name, model=spec.name, outcome=outcome).inc()
+        annotate(outcome=outcome)
         work.running -= 1
         work.settle()
 
@@ -258,7 +269,7 @@ class TiledStage:
         call = await self._aside(job.call, view)
         began_s = time.monotonic()
         async with self._context.dispatcher.infer(call, lambda: self._count_retry(call.model)) as outputs:
-            self._context.metrics.model_call_seconds.labels(model=call.model).observe(time.monotonic() - began_s)
+            self._context.metrics.model_call_seconds.labels(model=call.model).observe(time.monotonic() - began_s, exemplar())
 
             def finish() -> tuple[bytes, _T]:
                 result = job.result(view, outputs)
