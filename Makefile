@@ -8,7 +8,7 @@ PROTOS := $(wildcard protos/retouch/v1/*.proto)
 STUBS  := clients/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-import fmt lint types protos bench up clean
+.PHONY: help setup demo test test-import fmt lint types protos dashboards draw-dashboards bench up clean
 
 help:            ## list the verbs
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
@@ -53,6 +53,12 @@ protos: setup    ## make the stubs again
 	  --python_out=$(STUBS) --mypy_out=quiet:$(STUBS) $(PROTOS:protos/%=%)
 	$(BIN)/python -m grpc_tools.protoc -I protos --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc \
 	  --grpc_python_out=$(STUBS) --mypy_grpc_out=quiet:$(STUBS) $(filter %_service.proto,$(PROTOS:protos/%=%))
+
+dashboards: setup  ## make the dashboards' JSON and the PrometheusRules again
+	$(BIN)/python -m k8s.monitoring.source
+
+draw-dashboards: setup  ## put load on a service and draw its dashboards into docs/dashboards/
+	$(BIN)/python -m benchmarks.dashboards
 
 bench: setup     ## run every benchmark
 	$(BIN)/python -m benchmarks all
