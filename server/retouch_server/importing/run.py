@@ -59,7 +59,7 @@ def run(wanted: Wanted, told: Callable[[str], None]) -> dict[str, Any]:
         (fresh / "config.pbtxt").write_text(config_text(card), encoding="utf-8")
         (fresh / "README.md").write_text(readme_text(card), encoding="utf-8")
         told("placing it in the repository" + (" and loading it" if triton else ""))
-        outcome = place(fresh, repository, triton)
+        outcome = place(fresh, repository, triton, replace=wanted.replace)
     return _document(card, repository / wanted.name, outcome)
 
 

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from retouch_server.local.exchange import put
 from retouch_server.local.runtime import MissingError, file_in_wheel
 
 FROM_WHEEL = ".from-wheel"
@@ -157,9 +158,7 @@ def _place(model: Model, place: Path, staging: Path) -> None:
         # A copy: a link would let a source that is written in place change under a running server and its digest.
         shutil.copyfile(source, fresh / name)
     (fresh / "config.pbtxt").write_text(config, encoding="utf-8")
-    if place.exists():
-        place.rename(staging / "old")
-    fresh.rename(place)
+    put(fresh, place)
     shutil.rmtree(staging)
 
 
