@@ -107,6 +107,7 @@ class App:
             mask=MaskService(self._masks, self._executor, precheck.detect_text, self.metrics),
             model=ModelServicer(self.catalogue),
             tokens=settings.tokens(),
+            connection_age_s=settings.connection_age_s,
             tracing=tracing,
         )
         self.port = await self._server.start(settings.host, settings.port, _tls(settings))

@@ -56,6 +56,9 @@ class Settings:
     """An upload that pauses for longer is ended."""
     download_idle_s: float = 300.0
     """An edit whose client takes nothing of the result for longer is ended: it holds pixels of the budget."""
+    connection_age_s: float = 60.0
+    """A connection takes new calls for about so long; then its client resolves the server's name anew, and so finds servers
+    that are new. Edits under way are not disturbed. 0: for ever."""
     drain_s: float = 600.0
     """After SIGTERM: how long edits in flight may take."""
     tls_certificate: str = ""
@@ -95,7 +98,8 @@ class Settings:
         for name in (*positive, "result_cache_keep_s", "result_cache_timeout_s"):
             if not getattr(self, name) > 0:  # not a number, too
                 raise ConfigError(f"{PREFIX}{name.upper()}={getattr(self, name)} must be greater than 0")
-        for name in ("port", "metrics_port", "queue", "client_budget_px", "mask_versions", "mask_keep_s", "result_cache_bytes"):
+        not_negative = ("port", "metrics_port", "queue", "client_budget_px", "mask_versions", "mask_keep_s")
+        for name in (*not_negative, "result_cache_bytes", "connection_age_s"):
             value = getattr(self, name)
             most = 65_535 if name.endswith("port") else None
             if not value >= 0 or (most is not None and value > most):

@@ -51,6 +51,9 @@ def test_every_setting_can_be_given() -> None:
         ("RETOUCH_TLS_KEY", "key.pem"),
         ("RETOUCH_TLS_CERTIFICATE", "cert.pem"),
         ("RETOUCH_TLS_CLIENT_CA", "ca.pem"),
+        ("RETOUCH_TRITON_URLS", "triton"),
+        ("RETOUCH_TRITON_URLS", "triton:8001,"),
+        ("RETOUCH_CONNECTION_AGE_S", "-1"),
         ("RETOUCH_PROT", "8300"),
     ],
 )

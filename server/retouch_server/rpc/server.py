@@ -42,9 +42,14 @@ class Server:
         mask: MaskService,
         model: ModelServicer,
         tokens: Mapping[str, str],
+        connection_age_s: float = 0.0,
         tracing: Tracing | None = None,
     ) -> None:
-        """tokens: token → client's name; when there are any, callers need one. tracing: None leaves no traces."""
+        """tokens: token → client's name; when there are any, callers need one. tracing: None leaves no traces.
+
+        connection_age_s: a connection takes no new call after about that time (0: no limit), and is closed once its last call
+        has ended, however long that takes. So clients resolve the server's name anew, and find those that are new.
+        """
         interceptors: list[aio.ServerInterceptor] = [ErrorInterceptor()]
         if tracing is not None:
             interceptors.append(TraceInterceptor(tracing))
@@ -58,6 +63,8 @@ class Server:
                 ("grpc.keepalive_time_ms", KEEPALIVE_MS),
                 ("grpc.keepalive_timeout_ms", KEEPALIVE_MS),
                 ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+                # gRPC's own, 2³¹ - 1 ms, is for ever; the grace for calls under way is that when nothing is said.
+                ("grpc.max_connection_age_ms", round(connection_age_s * 1000) or 2**31 - 1),
                 ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, not a share of the load
             ],
         )
