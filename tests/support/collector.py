@@ -15,6 +15,15 @@ from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """What happened in a span, and when, in seconds since 1970."""
+
+    name: str
+    at_s: float
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Span:
     """A span that arrived. Ids in hexadecimal digits, parent "" for the first of a trace; times in seconds since 1970."""
 
@@ -27,7 +36,7 @@ class Span:
     start_s: float
     end_s: float
     attributes: Mapping[str, Any]
-    events: tuple[tuple[str, Mapping[str, Any]], ...]
+    events: tuple[Event, ...]
     is_error: bool
 
 
@@ -89,7 +98,7 @@ def _span(service: str, span: Mapping[str, Any], id_of: Any) -> Span:
         int(span["startTimeUnixNano"]) / 1e9,
         int(span["endTimeUnixNano"]) / 1e9,
         _attributes(span),
-        tuple((event["name"], _attributes(event)) for event in span.get("events", ())),
+        tuple(Event(each["name"], int(each["timeUnixNano"]) / 1e9, _attributes(each)) for each in span.get("events", ())),
         span.get("status", {}).get("code") == "STATUS_CODE_ERROR",
     )
 

@@ -116,7 +116,7 @@ async def test_an_edit_is_one_trace_from_the_program_to_the_model(tmp_path: Path
         "retouch.mask_digest": report.mask_digest,
         "retouch.mask_version": 0,
     }
-    assert [name for name, _ in edit.events] == ["accepted", "first tile"]
+    assert [event.name for event in edit.events] == ["accepted", "first tile"]
     names = [span.name for span in collected.children(edit)]
     assert names[:3] == ["admission", "mask", "plan"]
     assert sorted(names[3:]) == ["residual text", "stage inpaint", "stage text_removal", "stage upscale"]
@@ -157,12 +157,12 @@ async def test_attempts_are_events_of_the_call(tmp_path: Path, collected: Collec
         assert (await say(service.edits, edit_of(IMAGE, scale=2))).code is grpc.StatusCode.OK
     calls = collected.named("call upscale_conservative_x2")
     retried = sorted(
-        (call.events[0][1]["retouch.error"], call.attributes["retouch.attempts"], call.is_error)
+        (call.events[0].attributes["retouch.error"], call.attributes["retouch.attempts"], call.is_error)
         for call in calls
         if call.events
     )
     assert retried == [("model x does not answer", 2, False), ("model x failed: nonsense", 2, False)]
-    assert [call.events[0][0] for call in calls if call.events] == ["attempt failed"] * 2
+    assert [call.events[0].name for call in calls if call.events] == ["attempt failed"] * 2
 
 
 async def test_a_fault_of_ours_is_an_error_and_a_refusal_is_none(tmp_path: Path, collected: Collector) -> None:
