@@ -10,18 +10,18 @@ lively: how sharp the fill is, whatever it shows. The peer's and the truth's sta
 
 import argparse
 import statistics
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from benchmarks import perceptual
+from benchmarks.perceptual import distances
 from benchmarks.photograph import PATH, Pixels
 from benchmarks.report import Bound, Report, rounded
 from benchmarks.service import service
@@ -60,8 +60,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--photographs", type=int, default=6, help="how many of them, two pictures each")
     parser.add_argument("--size", type=int, default=2048, help="side of the pictures, px; the photograph's where it has less")
     parser.add_argument("--inpaint", default="classical", help="the method that fills, for both")
-    parser.add_argument("--lpips", type=Path, help="a program that prints NAME [LPIPS of its first picture to each other]")
-    parser.add_argument("--lpips-python", default=sys.executable, help="the interpreter that has what the program needs")
+    perceptual.add_options(parser)
     parser.add_argument("--pictures", type=Path, help="a folder for truth with the hole's outline, peer and ours, at 1:1")
 
 
@@ -123,7 +122,7 @@ def _report(rows: Sequence[dict[str, float]], options: argparse.Namespace) -> Re
     if "lpips_ratio" in figures:
         figures["lpips_share"] = statistics.fmean(row["lpips_ratio"] <= 1 for row in rows)
     else:
-        notes.append("LPIPS was NOT measured: --lpips names no program for it")
+        notes.append(perceptual.NOT_MEASURED)
     return Report("holes", rounded(figures), {name: BOUNDS[name] for name in BOUNDS if name in figures}, notes)
 
 
@@ -196,17 +195,10 @@ def _psnr_db(picture: Pixels, truth: Pixels, hole: Bools) -> float:
 
 
 def _lpips(fills: Fills, options: argparse.Namespace) -> dict[str, float]:
-    """Both fills' distance to the truth, by a program: it prints `NAME [ours, peer]`, and its first line counts."""
-    if options.lpips is None:
-        return {}
+    """Of both fills, within the hole's bounding box."""
     box = _box(fills.hole)
-    with TemporaryDirectory(prefix="retouch-benchmark-") as folder:
-        paths = [Path(folder) / f"{name}.png" for name in ("truth", "ours", "peer")]
-        for path, picture in zip(paths, (fills.truth, fills.ours, fills.peer), strict=True):
-            Image.fromarray(picture[box]).save(path, compress_level=1)
-        done = subprocess.run([options.lpips_python, options.lpips, *paths], capture_output=True, text=True, check=True)
-    ours, peer = (float(text) for text in done.stdout.splitlines()[0].partition("[")[2].rstrip("] ").split(","))
-    return {"lpips_ratio": ours / peer, "lpips": ours, "peer_lpips": peer}
+    found = distances(fills.truth[box], (fills.ours[box], fills.peer[box]), options)
+    return {"lpips_ratio": found[0] / found[1], "lpips": found[0], "peer_lpips": found[1]} if found else {}
 
 
 def _box(hole: Bools, margin: int = 0) -> tuple[slice, slice]:
