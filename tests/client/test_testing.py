@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from retouch import InternalError, RetouchClient
+from retouch import InternalError, RetouchClient, Retry, UnavailableError
 from retouch.testing import Code, FakeServer, Fault
 
 
@@ -37,3 +37,12 @@ async def test_health_is_what_it_is_set_to() -> None:
         for number, word in enumerate(("unknown", "serving", "not_serving", "service_unknown")):
             fake.health = number
             assert await client.health("retouch.v1.EditService") == word
+
+
+async def test_a_server_that_does_not_serve_gets_no_calls() -> None:
+    async with FakeServer() as fake, RetouchClient(fake.target, retry=Retry(attempts=1)) as client:
+        fake.health = 2
+        with pytest.raises(UnavailableError):
+            await client.models()
+        assert await client.health() == "not_serving"
+        assert fake.tokens == [""], "only the question for its health came"

@@ -22,7 +22,7 @@ from retouch.plan import Model, Precheck
 from retouch.proxy import proxy_of
 from retouch.retry import Retry
 from retouch.threads import in_thread
-from retouch.transport import Metadata, Rpc, Tls, open_channel
+from retouch.transport import Metadata, Rpc, Tls, health_of, open_channel
 from retouch.v1 import model_service_pb2 as model_pb
 from retouch.v1 import precheck_service_pb2 as precheck_pb
 
@@ -38,7 +38,8 @@ class RetouchClient:
         async with RetouchClient("localhost:8300") as client:
             result = await client.edit_image(image, mask, scale=2)
 
-    `target` is `host:port`, where all addresses behind the name take turns, or a gRPC target. Options of an edit are given as
+    `target` is `host:port`, where all addresses behind the name that say they serve take turns, or a gRPC target (several
+    numeric ones: `ipv4:10.0.0.1:8300,10.0.0.2:8300`). Options of an edit are given as
     keywords, as an EditOptions, or both (keywords win). `timeout_s` bounds a call with all its attempts. Everything raises
     RetouchError; see `retouch.errors` for the tree. Connects when first used. Not thread-safe: one event loop.
     """
@@ -46,9 +47,10 @@ class RetouchClient:
     def __init__(
         self, target: str = "localhost:8300", *, token: str | None = None, tls: Tls | None = None, retry: Retry | None = None
     ) -> None:
+        self._target, self._tls = target, tls
         self._channel = open_channel(target, tls)
-        metadata: Metadata = (("authorization", f"Bearer {token}"),) if token else ()
-        self._rpc = Rpc(self._channel, metadata)
+        self._metadata: Metadata = (("authorization", f"Bearer {token}"),) if token else ()
+        self._rpc = Rpc(self._channel, self._metadata)
         self._retry = retry or Retry()
         self.masks = Masks(self._rpc, self._retry)
 
@@ -209,7 +211,7 @@ class RetouchClient:
 
     async def health(self, service: str = "", *, timeout_s: float | None = 5.0) -> Health:
         """What grpc.health.v1 says, asked once. Raises UnavailableError when nobody answers."""
-        number = await self._rpc.health(service, timeout_s)
+        number = await health_of(self._target, self._tls, self._metadata, service, timeout_s)
         return HEALTH[number] if number < len(HEALTH) else "unknown"
 
     def _call(

@@ -233,6 +233,11 @@ class FakeServer:
         await self._refuse_if_scripted("Check", context)
         return bytes((0x08, self.health)) if self.health else b""
 
+    async def watch(self, request: bytes, context: Any) -> AsyncIterator[bytes]:
+        """grpc.health.v1.Health.Watch: as `health` is when a client connects."""
+        yield bytes((0x08, self.health)) if self.health else b""
+        await asyncio.Event().wait()
+
     async def _begin(self, method: Method, context: Any) -> Fault | Lie | None:
         metadata = dict(context.invocation_metadata())
         self.tokens.append(metadata.get("authorization", ""))
@@ -439,7 +444,10 @@ def _handlers(fake: FakeServer) -> "dict[str, dict[str, grpc.RpcMethodHandler[An
             "SuggestMask": unary(fake.suggest_mask, mask_pb.SuggestMaskRequest.FromString),
         },
         "retouch.v1.ModelService": {"ListModels": unary(fake.list_models, model_service_pb2.ListModelsRequest.FromString)},
-        "grpc.health.v1.Health": {"Check": unary(fake.check, bytes)},
+        "grpc.health.v1.Health": {
+            "Check": unary(fake.check, bytes),
+            "Watch": grpc.unary_stream_rpc_method_handler(fake.watch, bytes, _serialised),
+        },
     }
 
 

@@ -20,9 +20,18 @@ from retouch.wire import WireTile, parse_response
 
 T = TypeVar("T")
 
-SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
-CHANNEL_OPTIONS: tuple[tuple[str, str | int], ...] = (
-    ("grpc.service_config", SERVICE_CONFIG),  # a headless Kubernetes service: every address gets its share
+Option = tuple[str, str | int]
+
+# Every address behind the target gets its share, as long as its grpc.health.v1 says SERVING: a server that drains is left
+# alone at once. One without that service counts as healthy.
+SERVICE_CONFIG = json.dumps({"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": ""}})
+CHANNEL_OPTIONS: tuple[Option, ...] = (
+    ("grpc.service_config", SERVICE_CONFIG),
+    # Names are resolved again whenever a connection ends, which servers see to (their RETOUCH_CONNECTION_AGE_S); gRPC would
+    # wait for 30 s after the last time, and up to two minutes before it tries an address again that was away.
+    ("grpc.dns_min_time_between_resolutions_ms", 5_000),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
     ("grpc.enable_retries", 0),  # `Retry` alone decides; two retrying layers multiply
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
@@ -64,11 +73,25 @@ def resolved_target(target: str) -> str:
     return target if has_scheme else f"dns:///{target}"
 
 
-def open_channel(target: str, tls: Tls | None) -> grpc.aio.Channel:
-    """A channel to `target`; connects when first used."""
+def open_channel(target: str, tls: Tls | None, *further: Option) -> grpc.aio.Channel:
+    """A channel to `target`, with further options; connects when first used."""
+    options = (*CHANNEL_OPTIONS, *further)
     if tls is None:
-        return grpc.aio.insecure_channel(resolved_target(target), options=CHANNEL_OPTIONS)
-    return grpc.aio.secure_channel(resolved_target(target), tls.credentials(), options=CHANNEL_OPTIONS)
+        return grpc.aio.insecure_channel(resolved_target(target), options=options)
+    return grpc.aio.secure_channel(resolved_target(target), tls.credentials(), options=options)
+
+
+async def health_of(target: str, tls: Tls | None, metadata: Metadata, service: str, timeout_s: float | None) -> int:
+    """Status number of grpc.health.v1's Check. Over a channel of its own, which takes servers that do not serve as well.
+
+    The two messages have one small field each, so no package is needed.
+    """
+    name = service.encode()
+    async with open_channel(target, tls, ("grpc.inhibit_health_checking", 1)) as channel:
+        check = channel.unary_unary("/grpc.health.v1.Health/Check", bytes, bytes)
+        with translated_errors():
+            answer = await check(bytes((0x0A, len(name))) + name if name else b"", timeout=timeout_s, metadata=traced(metadata))
+    return answer[1] if len(answer) == 2 else 0
 
 
 @contextlib.contextmanager
@@ -84,7 +107,7 @@ EditStream = RequestStream[WireTile | edit_pb.EditResponse]
 
 
 class Rpc:
-    """The methods of the four services and of grpc.health.v1, with the client's metadata on every call."""
+    """The methods of the four services, with the client's metadata on every call."""
 
     def __init__(self, channel: grpc.aio.Channel, metadata: Metadata) -> None:
         self._channel = channel
@@ -121,16 +144,6 @@ class Rpc:
         with translated_errors():
             async for message in self._get_mask(request, timeout=timeout_s, metadata=traced(self._metadata)):
                 yield message
-
-    async def health(self, service: str, timeout_s: float | None) -> int:
-        """Status number of grpc.health.v1's Check. The two messages have one small field each, so no package is needed."""
-        check = self._channel.unary_unary("/grpc.health.v1.Health/Check", bytes, bytes)
-        name = service.encode()
-        with translated_errors():
-            answer = await check(
-                bytes((0x0A, len(name))) + name if name else b"", timeout=timeout_s, metadata=traced(self._metadata)
-            )
-        return answer[1] if len(answer) == 2 else 0
 
     def _unary(self, method: str, parse: Callable[[bytes], T]) -> Callable[[Any, float | None], Awaitable[T]]:
         multi_callable = self._channel.unary_unary(f"/retouch.v1.{method}", _serialise, parse)

@@ -1,0 +1,1 @@
+"""A drill of faults: see __main__."""
