@@ -23,10 +23,8 @@ DEEP = 0.25
 """Share of a window. A hole with a pixel farther than this from all that is known is deep: the windows that share it see too
 little of its surroundings, or each another side of them, to fill it alike."""
 COVERED = 0.99
-NEAR_PX = 8
-"""So far beyond the mask lies what may be stained by what it hides: a shadow, an antialiased stroke."""
 MARGIN_PX = 16
-"""The coarse fill reaches so far beyond the mask: between this and what is near it overlaps what is known, and is matched."""
+"""The guide reaches so far beyond the mask: a stain beside it is filled, too."""
 LEAST_REACH = 0.25
 """Share of a window that a crop shows around its hole, at least; the hole's longer side where that is more."""
 
@@ -36,14 +34,13 @@ class Coarse:
     """The deep holes of a stage.
 
     holes: (rows, columns) int32 on square cells of `cell_px` image px: 0 outside, else the number of the hole, from 1.
-    masked: the same grid, what is filled coarsely, of whatever region; near: of that, what the proxy does not show rightly.
+    masked: the same grid, all that is masked, of whatever region: nothing to fill from.
     crops: of each hole, in image px.
     """
 
     cell_px: int
     holes: NDArray[np.int32]
     masked: NDArray[np.bool_]
-    near: NDArray[np.bool_]
     crops: tuple[Rect, ...]
 
     def over(self, rect: Rect) -> NDArray[np.int32]:
@@ -78,8 +75,7 @@ def find_coarse(regions: RegionMap, labels: Collection[int], grid: TileGrid) -> 
     holes = np.zeros(parts.shape, np.int32)
     for number, (grown, _) in enumerate(found, start=1):
         holes[grown & (holes == 0)] = number
-    masked, near = (_grown(regions.labels > 0, margin_px, regions.cell_px) for margin_px in (MARGIN_PX, NEAR_PX))
-    return Coarse(regions.cell_px, holes, masked, near, tuple(_crop(bounds, grid) for _, bounds in found))
+    return Coarse(regions.cell_px, holes, regions.labels > 0, tuple(_crop(bounds, grid) for _, bounds in found))
 
 
 def _grown(cells: NDArray[np.bool_], margin_px: int, cell_px: int) -> NDArray[np.bool_]:

@@ -1,30 +1,15 @@
-"""Coarse to fine: deep holes are filled on the proxy, and that fill tells every window what its part of the hole holds."""
+"""Coarse to fine: the fills of deep holes, made on the proxy, tell every window what its part of the hole holds."""
 
-import asyncio
-from collections.abc import Callable
-from concurrent.futures import Executor
 from dataclasses import dataclass
-from functools import partial
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from retouch_server.geometry import Rect, Span
-from retouch_server.imaging.membrane import harmonic
 from retouch_server.imaging.rows import Pixels
-from retouch_server.models.backend import Call, Output
-from retouch_server.models.dispatch import Models
 from retouch_server.models.spec import ModelSpec
 from retouch_server.pipeline.coarse import Coarse
-
-CALM = 0.3
-CALM_SIGMA = 0.1
-"""A fill of a large hole is one guess of many, and its slow changes are its boldest part: this share of what it departs by
-from the mean of all guesses, which the membrane over the hole stands for, is taken back; slow means a tenth of the hole."""
-SEAM_SIGMA_PX = 2.0
-MOST_LEVELS = 24.0
-"""What a fill departs by from the picture where it overlaps it is averaged so far along the edge, and believed so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +32,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class CoarsePicture:
-    """A crop of the proxy at one model window's size, (h, w, 3) uint8, and where it lies in the image."""
+    """A crop of the proxy, (h, w, 3) uint8, at most as large as a model's window, and where it lies in the image."""
 
     pixels: Pixels
     rows: Axis
@@ -85,34 +70,6 @@ class Guide:
         return [int(number) for number in np.unique(numbers) if number]
 
 
-async def draw_guide(
-    coarse: Coarse,
-    proxy: tuple[Pixels, tuple[int, int]],
-    spec: ModelSpec,
-    house: tuple[Models, Executor],
-    on_retry: Callable[[], None],
-) -> Guide:
-    """Fills each deep hole once, with the model that fills the windows.
-
-    proxy: its pixels (h, w, 3), and the size (height, width) of the image that it stands for. Errors: those of the model.
-    """
-    (pixels, size), (dispatcher, executor) = proxy, house
-    loop = asyncio.get_running_loop()
-
-    async def filled(crop: Rect) -> CoarsePicture:
-        picture = await loop.run_in_executor(executor, cut, pixels, size, crop, spec.window_px)
-        hole, near = hole_over(coarse.masked, coarse.cell_px, picture), hole_over(coarse.near, coarse.cell_px, picture)
-        call = coarse_call(spec, picture, hole)
-        async with dispatcher.infer(call, on_retry) as outputs:
-            fill = outputs["result"][: hole.shape[0], : hole.shape[1]].copy()
-        fill = await loop.run_in_executor(executor, partial(matched, picture.pixels, fill, hole, near))
-        return CoarsePicture(fill, picture.rows, picture.columns)
-
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(filled(crop)) for crop in coarse.crops]
-    return Guide(coarse, tuple(task.result() for task in tasks))
-
-
 def cut(proxy: Pixels, size: tuple[int, int], crop: Rect, window_px: int) -> CoarsePicture:
     """The proxy over `crop` (image px, rounded outwards to pixels of the proxy), shrunk to a window where it is larger."""
     scales = [length / side for length, side in zip(size, proxy.shape[:2], strict=True)]
@@ -139,47 +96,8 @@ def hole_over(masked: NDArray[np.bool_], cell_px: int, picture: CoarsePicture) -
     return np.logical_or.reduce([masked[np.ix_(y, x)] for y in rows for x in columns])
 
 
-def coarse_call(spec: ModelSpec, picture: CoarsePicture, hole: NDArray[np.bool_]) -> Call:
-    """The model call that fills `hole`: as for any window, and unguided."""
-    below, right = (-length % spec.multiple_px for length in hole.shape)
-    image = np.pad(picture.pixels, ((0, below), (0, right), (0, 0)), "edge")
-    mask = np.pad(hole.astype(np.uint8) * np.uint8(255), ((0, below), (0, right)), "edge")[:, :, None]
-    inputs = {"image": image, "mask": mask} | unguided(spec, mask.shape[0], mask.shape[1])
-    return Call(spec.name, inputs, {"result": Output(image.shape, np.uint8)})
-
-
 def unguided(spec: ModelSpec, height: int, width: int) -> dict[str, NDArray[np.generic]]:
     """The inputs beyond image and mask that a model takes for a window which nothing guides."""
     nothing = np.zeros((height, width, 4), np.uint8)
     inputs: dict[str, NDArray[np.generic]] = {"guide": nothing, "reference": nothing, "guide_px": np.ones(1, np.int32)}
     return {name: values for name, values in inputs.items() if name in spec.inputs}
-
-
-def matched(picture: Pixels, fill: Pixels, hole: NDArray[np.bool_], near: NDArray[np.bool_]) -> Pixels:
-    """The fill as the guide shows it: in agreement with the picture in hole & ~near, where both are there; and calmed.
-
-    What the two differ by there is carried over the hole by a membrane (Perez, Gangnet, Blake, SIGGRAPH 2003).
-    """
-    band = hole & ~near
-    if not band.any():
-        return calmed(picture, fill, hole)
-    weight = band.astype(np.float32)
-    error = (picture.astype(np.float32) - fill) * weight[:, :, None]
-    share = np.maximum(cv2.GaussianBlur(weight, (0, 0), SEAM_SIGMA_PX), 1e-6)
-    mean = np.clip(cv2.GaussianBlur(error, (0, 0), SEAM_SIGMA_PX) / share[:, :, None], -MOST_LEVELS, MOST_LEVELS)
-    correction = harmonic((mean * weight[:, :, None]).astype(np.float32), band)
-    moved = np.clip(np.rint(fill + np.where(hole[:, :, None], correction, 0.0)), 0, 255).astype(np.uint8)
-    return calmed(picture, moved, hole)
-
-
-def calmed(picture: Pixels, fill: Pixels, hole: NDArray[np.bool_]) -> Pixels:
-    """The fill with some of its slow departure from the membrane over the hole taken back; its edge stays."""
-    if hole.all() or not hole.any():
-        return fill
-    values = np.where(hole[:, :, None], 0.0, picture).astype(np.float32)
-    sigma_px = CALM_SIGMA * float(np.sqrt(np.count_nonzero(hole)))
-    departure = np.where(hole[:, :, None], harmonic(values, ~hole) - fill, 0.0).astype(np.float32)
-    slow = cv2.GaussianBlur(departure, (0, 0), sigma_px)
-    inside_px = cv2.distanceTransform(hole.astype(np.uint8), cv2.DIST_L2, 5)
-    share = CALM * np.minimum(1.0, inside_px / (2.0 * sigma_px))
-    return np.clip(np.rint(fill + share[:, :, None] * slow), 0, 255).astype(np.uint8)
