@@ -89,7 +89,7 @@ class App:
         self._opened.push_async_callback(self._masks.close)
         dispatcher = Dispatcher(self.backend)
         results = self._results()
-        precheck = Precheck(self.catalogue, results.answering(dispatcher) if results else dispatcher)
+        precheck = Precheck(self.catalogue, results.answering(dispatcher) if results else dispatcher, policy.precheck)
         estimator = Estimator()
         in_flight = settings.tiles_in_flight
         self.editor = Editor(

@@ -7,6 +7,21 @@ from retouch_server.geometry import ceil_div
 from retouch_server.imaging.rows import Pixels
 
 MAX_SIDE_PX = 1024
+LEAST_RATIO = 2.0
+"""How many times smaller than the image a copy is at least that is filled in its place."""
+
+
+def ratio_of(size: tuple[int, int], proxy: tuple[int, ...]) -> float:
+    """How many times smaller than an image of (height, width) px the copy is that `at_most` makes of a proxy (h, w, …)."""
+    return max(LEAST_RATIO, max(size) / max(proxy[:2]))
+
+
+def at_most(proxy: Pixels, size: tuple[int, int]) -> Pixels:
+    """`proxy` (h, w, 3), shrunk where it is more than 1 / LEAST_RATIO of the `size` (height, width) of its image."""
+    height, width = (max(1, round(side / LEAST_RATIO)) for side in size)
+    if max(proxy.shape[:2]) <= max(height, width):
+        return proxy
+    return np.asarray(cv2.resize(proxy, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 class ProxyBuilder:

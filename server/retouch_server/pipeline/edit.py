@@ -84,7 +84,7 @@ class Editor:
             if proxy is None:
                 findings = unjudged(regions)
             elif len(regions):
-                findings = await self.precheck.judge(proxy, regions)
+                findings = await self.precheck.judge(proxy, regions, request.size)
             else:
                 findings = Findings(regions)
         # A gigapixel's windows and mask take about a second.

@@ -8,17 +8,16 @@ from numpy.typing import NDArray
 
 from retouch_server.errors import ModelFault
 from retouch_server.geometry import Rect
+from retouch_server.imaging.proxy import at_most, ratio_of
 from retouch_server.imaging.rows import Pixels
 from retouch_server.models.backend import Call, Output
 from retouch_server.models.catalogue import Catalogue
 from retouch_server.models.dispatch import Models
 from retouch_server.models.spec import Kind
+from retouch_server.pipeline.policy import USUAL, Limits
 from retouch_server.pipeline.regions import RegionMap
 from retouch_server.telemetry.tracing import traced
 
-TEXT_DOMINATED = 0.35
-"""Share of a region's masked pixels on detected text from which the region counts as overlay text."""
-FINE_TEXTURE = 0.5
 DETECTED = 0.3
 """Probability from which the detector's map counts as text: the threshold that PP-OCR ships with."""
 LEAST_CORE_PX = 4
@@ -41,10 +40,17 @@ class RegionFinding:
     texture_score: float
     is_judged: bool = True
     """False when there was no proxy to look at; the scores then are the cautious ones."""
+    limits: Limits = USUAL
 
     @property
     def has_text(self) -> bool:
-        return self.text_score >= TEXT_DOMINATED
+        """Whether overlay text dominates it."""
+        return self.text_score >= self.limits.text_dominated
+
+    @property
+    def is_fine(self) -> bool:
+        """Whether its texture is too fine for a fill at proxy resolution."""
+        return self.texture_score >= self.limits.fine_texture
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,8 @@ class Findings:
     regions: RegionMap | None = None
     found: tuple[RegionFinding, ...] = ()
     judged: bool = True
+    ratio: float = 1.0
+    """How many times smaller than the image a copy is of which its regions may be filled."""
     text: NDArray[np.float64] | None = None
     """Share of each cell of the regions' grid that lies on detected text; None when no detector looked."""
 
@@ -71,7 +79,7 @@ class Findings:
 
     @property
     def needs_full_resolution_inpaint(self) -> bool:
-        return any(region.texture_score >= FINE_TEXTURE and not region.has_text for region in self.found)
+        return any(region.is_fine and not region.has_text for region in self.found)
 
 
 def unjudged(regions: RegionMap) -> Findings:
@@ -85,29 +93,32 @@ def unjudged(regions: RegionMap) -> Findings:
 class Precheck:
     """Judges proxies with the models that are served."""
 
-    def __init__(self, catalogue: Catalogue, dispatcher: Models) -> None:
+    def __init__(self, catalogue: Catalogue, dispatcher: Models, limits: Limits = USUAL) -> None:
         self._catalogue = catalogue
         self._dispatcher = dispatcher
+        self._limits = limits
 
     @traced("precheck")
-    async def judge(self, proxy: Pixels, regions: RegionMap) -> Findings:
-        """Findings for `regions` of the image that `proxy` (h, w, 3) uint8 stands for."""
+    async def judge(self, proxy: Pixels, regions: RegionMap, size: tuple[int, int]) -> Findings:
+        """Findings for `regions` of the image of (height, width) px that `proxy` (h, w, 3) uint8 stands for."""
         text = None
         if self._catalogue.find(Kind.TEXT_DETECT) is not None:
             text = text_cells(await self.detect_text(proxy), regions)
         shares = _text_shares(text, regions)
         found = [
-            RegionFinding(bounds, area, shares[label], 1.0)
+            RegionFinding(bounds, area, shares[label], 1.0, limits=self._limits)
             for label, (bounds, area) in enumerate(zip(regions.bounds, regions.areas_px, strict=True))
         ]
-        spec = self._catalogue.find(Kind.PRECHECK)
+        spec, small = self._catalogue.find(Kind.PRECHECK), at_most(proxy, size)
         if spec is not None:
             for label in range(min(len(found), JUDGED_REGIONS)):
-                text_score, texture_score = await self._scores(spec.name, proxy, regions, label + 1)
-                if text is None:
-                    found[label] = replace(found[label], text_score=text_score)
-                found[label] = replace(found[label], texture_score=texture_score)
-        return Findings(regions, tuple(found), text=text)
+                text_score, texture_score = await self._scores(spec.name, small, regions, label + 1)
+                if text is not None:
+                    text_score = shares[label]
+                elif small is not proxy:  # letters are told at the best resolution there is
+                    text_score, _ = await self._scores(spec.name, proxy, regions, label + 1)
+                found[label] = replace(found[label], text_score=text_score, texture_score=texture_score)
+        return Findings(regions, tuple(found), ratio=ratio_of(size, proxy.shape), text=text)
 
     async def detect_text(self, image: Pixels) -> NDArray[np.uint8]:
         """Probability × 255 of text at each pixel of `image` (h, w, 3), (h, w) uint8, without what cannot be text.

@@ -18,6 +18,10 @@
     [inpaint]
     default = ["patch", "classical"]
 
+    [precheck]
+    fine_texture = 0.5                       # texture_score from which a region is inpainted at full resolution; 0: every one
+    text_dominated = 0.35                    # text_score from which a region counts as overlay text
+
 What a table leaves out keeps its default.
 """
 
@@ -72,6 +76,17 @@ MOST_AGREEMENT_DB = 60.0
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """Scores, 0 to 1, from which a region counts as fine texture, and as overlay text."""
+
+    fine_texture: float = 0.5
+    text_dominated: float = 0.35
+
+
+USUAL = Limits()
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """The table. `digest`: sha256 of the file it came from, empty for the one built in.
 
@@ -83,6 +98,7 @@ class Policy:
     inpaint: tuple[str, ...] = ("patch", "classical")
     digest: str = ""
     least_agreement_db: float = LEAST_AGREEMENT_DB
+    precheck: Limits = USUAL
 
     def check_upscaler(self, spec: ModelSpec, criticality: Criticality) -> None:
         """The gate. Errors: UpscalerNotAllowed."""
@@ -115,15 +131,20 @@ def parse_policy(text: bytes) -> Policy:
         table = tomllib.loads(text.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise PolicyError(f"is not TOML: {error}") from error
-    _check_keys("", table, ("upscale", "inpaint"))
-    upscale, inpaint = _table("upscale", table), _table("inpaint", table)
+    _check_keys("", table, ("upscale", "inpaint", "precheck"))
+    upscale, inpaint, precheck = _table("upscale", table), _table("inpaint", table), _table("precheck", table)
     _check_keys("upscale", upscale, (*Criticality, "least_agreement_db"))
     _check_keys("inpaint", inpaint, ("default",))
+    _check_keys("precheck", precheck, ("fine_texture", "text_dominated"))
     return Policy(
         gates=MappingProxyType({level: _gate(level, upscale) for level in Criticality}),
         inpaint=_methods("inpaint.default", inpaint, "default", BUILT_IN.inpaint, INPAINT_DEFAULTS),
         digest=hashlib.sha256(text).hexdigest(),
         least_agreement_db=_decibels("upscale.least_agreement_db", upscale.get("least_agreement_db", LEAST_AGREEMENT_DB)),
+        precheck=Limits(
+            _score("precheck.fine_texture", precheck.get("fine_texture", BUILT_IN.precheck.fine_texture)),
+            _score("precheck.text_dominated", precheck.get("text_dominated", BUILT_IN.precheck.text_dominated)),
+        ),
     )
 
 
@@ -146,6 +167,12 @@ def _gate(level: Criticality, upscale: Mapping[str, Any]) -> Gate:
 def _decibels(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_AGREEMENT_DB:
         raise PolicyError(f"{name} = {value!r} must be a number of dB from 0 (nothing falls back) to {MOST_AGREEMENT_DB:g}")
+    return float(value)
+
+
+def _score(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise PolicyError(f"{name} = {value!r} must be a score from 0 to 1")
     return float(value)
 
 

@@ -27,6 +27,10 @@ class KnownRows:
     pixels: Pixels
     known: NDArray[np.bool_]
 
+    def beside(self, window: Rect) -> slice:
+        """The columns of a window and of half a window to either side."""
+        return window.columns.grow(window.width // 2).clip(Span(0, self.known.shape[1])).slice
+
     def reference(self, window: Rect, guide: Pixels) -> Pixels:
         """(h, window.width, 4) uint8: a stretch of these rows as wide as the window, RGB and validity.
 

@@ -34,6 +34,7 @@ class Inpaint(StrEnum):
     PATCH = "patch"
     DIFFUSION = "diffusion"
     NONE = "none"
+    PROXY = "proxy"
 
 
 class Criticality(StrEnum):
@@ -75,6 +76,11 @@ class EditRequest:
     mask: Mask | None = None
     mask_version: int = 0
     options: Options = field(default_factory=Options)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.height, self.width
 
     @property
     def pixels(self) -> int:

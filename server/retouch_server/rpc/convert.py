@@ -51,6 +51,7 @@ _INPAINT: Mapping[int, Inpaint] = {
     options_pb2.INPAINT_PATCH: Inpaint.PATCH,
     options_pb2.INPAINT_DIFFUSION: Inpaint.DIFFUSION,
     options_pb2.INPAINT_NONE: Inpaint.NONE,
+    options_pb2.INPAINT_PROXY: Inpaint.PROXY,
 }
 _CRITICALITY: Mapping[int, Criticality] = {
     options_pb2.CRITICALITY_UNSPECIFIED: Criticality.STANDARD,
@@ -67,6 +68,7 @@ _ROUTE: Mapping[Route, plan_pb2.Route.ValueType] = {
     Route.SKIP: plan_pb2.ROUTE_SKIP,
     Route.TEXT_REMOVAL: plan_pb2.ROUTE_TEXT_REMOVAL,
     Route.INPAINT: plan_pb2.ROUTE_INPAINT,
+    Route.INPAINT_PROXY: plan_pb2.ROUTE_INPAINT_PROXY,
     Route.TEXT_REMOVAL_THEN_INPAINT: plan_pb2.ROUTE_TEXT_REMOVAL_THEN_INPAINT,
 }
 _KIND: Mapping[Kind, model_service_pb2.ModelKind.ValueType] = {

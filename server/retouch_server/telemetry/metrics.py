@@ -16,7 +16,7 @@ STAGES: Final = ("text_removal", "inpaint", "upscale")
 EDIT_OUTCOMES: Final = ("done", "refused", "failed", "cancelled")
 TILE_OUTCOMES: Final = ("run", "cached", "skipped", "retried", "failed")
 DECISIONS: Final = ("run", "skip")
-ROUTES: Final = ("skip", "text_removal", "inpaint", "text_removal_then_inpaint")
+ROUTES: Final = ("skip", "text_removal", "inpaint", "inpaint_proxy", "text_removal_then_inpaint")
 CRITICALITIES: Final = ("low", "standard", "commerce")
 CACHE_OPERATIONS: Final = ("get", "put")
 MASK_WRITE_OUTCOMES: Final = ("created", "unchanged", "conflict", "refused")
@@ -122,6 +122,14 @@ class Metrics:
         """All series as (body, content type): OpenMetrics when the Accept header asks for it, else the text format."""
         encode, content_type = choose_encoder(accept)
         return encode(self.registry), content_type
+
+    def expect(self, stage: str, model: str) -> None:
+        """The counters of a stage and its model begin at 0: the first window of a kind must be an increase, too."""
+        for outcome in TILE_OUTCOMES:
+            self.tiles.labels(stage=stage, model=model, outcome=outcome)
+        self.borders_widened.labels(stage=stage, model=model)
+        if stage == "upscale":
+            self.upscale_fallbacks.labels(model=model)
 
     def _start_at_zero(self) -> None:
         """Series that can be named now begin at 0, so that a rate over the first event is right."""

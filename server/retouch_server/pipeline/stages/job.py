@@ -23,6 +23,20 @@ from retouch_server.pipeline.wish import UNSAID, Wish
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """What a window is given from a fill at proxy resolution, where `mask` (h, w) uint8 says.
+
+    fill (h, w, 4) uint8: RGB and where it counts; grain: a block of it, `imaging/grain.py`, None: there is none; place: what it
+    is a function of, the seed and the window's y and x.
+    """
+
+    fill: Pixels
+    mask: NDArray[np.uint8]
+    grain: NDArray[np.float32] | None
+    place: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """What a job sees of a window: everything that the window's result depends on beside the model, and its key in the cache.
 
@@ -32,6 +46,7 @@ class View:
     source: Pixels
     mask: NDArray[np.uint8] | None = None
     told: Mapping[str, Array] = field(default_factory=dict[str, Array])
+    given: Given | None = None
 
 
 class Job(Protocol):
@@ -46,8 +61,8 @@ class Job(Protocol):
         """Of a window and its pixels. known: what lies beside and above it, where the model may need that."""
         ...
 
-    def call(self, view: View) -> Call:
-        """The model call for the window."""
+    def call(self, view: View) -> Call | None:
+        """The model call for the window; None: it needs none, and `result` takes no outputs."""
         ...
 
     def result(self, view: View, outputs: Mapping[str, Array]) -> Pixels:
@@ -86,7 +101,7 @@ class Fill:
     def call(self, view: View) -> Call:
         mask = _mask_of(view)
         mask = hole(mask, stain(view.source, mask))[:, :, None]
-        inputs = {"image": _as_rgb(view.source), "mask": mask} | dict(view.told)
+        inputs = {"image": as_rgb(view.source), "mask": mask} | dict(view.told)
         inputs = {name: _pad(values, self.spec.multiple_px) if values.ndim == 3 else values for name, values in inputs.items()}
         return Call(self.spec.name, inputs, {"result": Output(inputs["image"].shape, np.uint8)})
 
@@ -97,8 +112,8 @@ class Fill:
         if box is not None:
             stained = stain(source, mask)[box]
             mask, before = mask[box], source[box]
-            matched = match_tone(_as_rgb(before), outputs["result"][box], hole(mask, stained) > 0)
-            touched[box] = composite(before, _from_rgb(matched, before), alpha(mask, stained))
+            matched = match_tone(as_rgb(before), outputs["result"][box], hole(mask, stained) > 0)
+            touched[box] = composite(before, from_rgb(matched, before), alpha(mask, stained))
         return touched
 
 
@@ -115,7 +130,7 @@ class Enlarge:
         return View(source)
 
     def call(self, view: View) -> Call:
-        image = _pad(_as_rgb(view.source), self.spec.multiple_px)
+        image = _pad(as_rgb(view.source), self.spec.multiple_px)
         height, width, channels = image.shape
         shape = (height * self.spec.scale, width * self.spec.scale, channels)
         return Call(self.spec.name, {"image": image}, {"result": Output(shape, np.uint8)})
@@ -123,7 +138,7 @@ class Enlarge:
     def result(self, view: View, outputs: Mapping[str, Array]) -> Pixels:
         source, scale = view.source, self.spec.scale
         height, width = source.shape[0] * scale, source.shape[1] * scale
-        enlarged = anchor(outputs["result"][:height, :width], _as_rgb(source))
+        enlarged = anchor(outputs["result"][:height, :width], as_rgb(source))
         if source.shape[2] == 3:
             return enlarged
         if source.shape[2] == 1:
@@ -144,14 +159,14 @@ def _mask_of(view: View) -> NDArray[np.uint8]:
     return view.mask
 
 
-def _as_rgb(pixels: Pixels) -> Pixels:
+def as_rgb(pixels: Pixels) -> Pixels:
     """(h, w, 3) of gray, RGB or RGBA: a view."""
     if pixels.shape[2] == 1:
         return np.broadcast_to(pixels, (*pixels.shape[:2], 3))
     return pixels[:, :, :3]
 
 
-def _from_rgb(rgb: Pixels, source: Pixels) -> Pixels:
+def from_rgb(rgb: Pixels, source: Pixels) -> Pixels:
     """`rgb` in the channels of `source`, whose alpha it keeps."""
     if source.shape[2] == 3:
         return rgb

@@ -9,7 +9,7 @@ Memory: O(width × window), whatever the height.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from math import prod
@@ -23,14 +23,16 @@ from retouch_server.geometry import Rect, Span
 from retouch_server.imaging.canvas import Canvas, Strip
 from retouch_server.imaging.rows import Band, Pixels, RowBuffer
 from retouch_server.imaging.seam import SeamMeter
+from retouch_server.models.backend import Array
 from retouch_server.models.dispatch import Models
 from retouch_server.pipeline.cost import Shares
-from retouch_server.pipeline.guesses import draw_guide
+from retouch_server.pipeline.guide import draw_guide
 from retouch_server.pipeline.plan import StagePlan
 from retouch_server.pipeline.reference import KnownRows, Surroundings
 from retouch_server.pipeline.stages.channel import RowChannel
 from retouch_server.pipeline.stages.fallback import Faithful, Strayed
 from retouch_server.pipeline.stages.job import Fill, Job, View, bicubic
+from retouch_server.pipeline.stages.spread import Spread, fill_proxied
 from retouch_server.telemetry.metrics import Metrics
 from retouch_server.telemetry.tracing import annotate, exemplar, span, traced
 from retouch_server.tiling import Tile, TileRow
@@ -105,6 +107,7 @@ class TiledStage:
         self._job = job
         self._channels = channels
         self._context = context
+        context.metrics.expect(plan.name.value, plan.spec.name)
         self._rows = list(plan.grid)
         self._canvas = Canvas(plan.spec.scale)
         self._slots = asyncio.Semaphore(context.tiles_in_flight)
@@ -134,21 +137,22 @@ class TiledStage:
             self.report.machine_seconds = self._context.shares.take(self)
 
     async def _draw_guide(self) -> None:
-        """Fills on the proxy what is too deep for windows, before the first row; the windows then follow it."""
-        coarse, proxy, context = self._plan.coarse, self._context.proxy, self._context
-        if coarse is None or proxy is None or self._plan.mask is None:
+        """Before the first row, fills on the proxy what is too deep for windows, which follow it; and what needs no more."""
+        plan, proxy, context = self._plan, self._context.proxy, self._context
+        if not (plan.coarse or plan.proxied) or proxy is None or plan.mask is None:
             return
-        size = (self._plan.grid.height, self._plan.grid.width)
+        pictures = (proxy, (plan.grid.height, plan.grid.width))
+        house = (context.results.answering(context.dispatcher) if context.results else context.dispatcher, context.executor)
         self._enter()
         try:
-            models = context.results.answering(context.dispatcher) if context.results else context.dispatcher
-            house = (models, context.executor)
-            guide = await draw_guide(
-                coarse, (proxy, size), self._plan.spec, house, lambda: self._count_retry(self._plan.spec.name)
-            )
+            guide = plan.coarse and await draw_guide(plan.coarse, pictures, plan.spec, house, self._count_own_retry)
+            self._job = job = Fill(plan.spec, plan.at_full or plan.mask, guide, plan.wish)
+            if plan.proxied is not None:
+                fill = await fill_proxied(plan.proxied.coarse, pictures, plan.spec, house, self._count_own_retry)
+                self._job = Spread(job, plan.proxied, fill, plan.wish.seed)
         finally:
             self._leave()
-        self._job, self._known = Fill(self._plan.spec, self._plan.mask, guide, self._plan.wish), Surroundings(self._plan.mask)
+        self._known = Surroundings(plan.mask)
 
     async def _cut(self, source: RowChannel, strips: asyncio.Queue[_Work], group: asyncio.TaskGroup) -> None:
         """Cuts windows from the rows as they come and starts their calls."""
@@ -190,6 +194,9 @@ class TiledStage:
             background = window_rows[row.row.extent.shifted(-row.row.window.start).slice]
         strip = Strip(self._plan.grid, row, self._plan.spec.scale, self._channels, coming, background)
         return _Work(strip, row)
+
+    def _count_own_retry(self) -> None:
+        self._count_retry(self._plan.spec.name)
 
     def _count_retry(self, model: str) -> None:
         self.report.tiles_retried += 1
@@ -266,16 +273,18 @@ class TiledStage:
 
     async def _compute(self, job: Job, view: View, take: Callable[[Pixels], _T], *, keeps: bool) -> tuple[bytes, _T]:
         """Call, check, take; the bytes of the result where they are to be kept."""
+
+        def finish(outputs: Mapping[str, Array]) -> tuple[bytes, _T]:
+            result = job.result(view, outputs)
+            return result.tobytes() if keeps else b"", take(result)
+
         call = await self._aside(job.call, view)
+        if call is None:
+            return await self._aside(finish, {})
         began_s = time.monotonic()
         async with self._context.dispatcher.infer(call, lambda: self._count_retry(call.model)) as outputs:
             self._context.metrics.model_call_seconds.labels(model=call.model).observe(time.monotonic() - began_s, exemplar())
-
-            def finish() -> tuple[bytes, _T]:
-                result = job.result(view, outputs)
-                return result.tobytes() if keeps else b"", take(result)
-
-            return await self._aside(finish)
+            return await self._aside(finish, outputs)
 
     async def _aside(self, function: Callable[..., _T], *arguments: object) -> _T:
         """Calls it in a thread, and waits for its end also when cancelled: what it works on must stay valid until then."""

@@ -1,0 +1,90 @@
+"""Fills at proxy resolution: which crops of the proxy show the regions that need no more, and the fills of these crops.
+
+image  ┌───────────────────────┐      Regions near each other share a crop, as long as it fits into a window of the model. The
+       │  ┌ crop ────┐ ┌ crop ┐│      crop is filled once, on a copy of the image at half its size or less, and enlarged over
+       │  │ ▒▒▒  ▒▒  │ │  ▒   ││      all windows that touch the regions: these need no call of the model of their own.
+       │  └──────────┘ └──────┘│
+       └───────────────────────┘
+"""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from retouch_server.geometry import Rect, ceil_div
+from retouch_server.imaging.mask import Mask
+from retouch_server.pipeline.coarse import MARGIN_PX, Coarse, cells_of
+from retouch_server.pipeline.regions import RegionMap, StageMask
+
+REACH = 0.5
+"""Share of its longer side that a crop shows around a region."""
+LEAST_REACH_PX = 32
+"""So much of the small copy a crop shows around a region, at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proxied:
+    """What a stage fills at proxy resolution: `mask`, in the crops `coarse` of a copy `ratio` times smaller than the image."""
+
+    mask: StageMask
+    coarse: Coarse
+    ratio: float
+
+    @property
+    def blind(self) -> int:
+        """How many crops show nothing but what is masked."""
+        cell_px, masked = self.coarse.cell_px, self.coarse.masked
+        return sum(
+            bool(masked[np.ix_(cells_of(crop.rows, cell_px), cells_of(crop.columns, cell_px))].all())
+            for crop in self.coarse.crops
+        )
+
+    @property
+    def crop_px(self) -> float:
+        """Pixels of the small copy in all crops."""
+        return sum(crop.area for crop in self.coarse.crops) / self.ratio**2
+
+    @property
+    def hole_px(self) -> float:
+        """Masked pixels of the small copy in all crops."""
+        return self.mask.area_px(self.coarse.crops) / self.ratio**2
+
+
+def find_proxied(mask: Mask, regions: RegionMap, labels: Collection[int], window_px: int, ratio: float) -> Proxied:
+    """The regions `labels` of `mask`, of which there is one, for a model with windows of `window_px`."""
+    size = Rect(0, 0, mask.height, mask.width)
+    chosen = sorted(labels)
+    groups = _grouped((_around(regions.bounds[label - 1], size, ratio) for label in chosen), window_px * ratio)
+    numbers = np.zeros(len(regions) + 1, np.float32)
+    for label in chosen:
+        numbers[label] = 1 + next(i for i, crop in enumerate(groups) if crop.contains(regions.bounds[label - 1]))
+    holes = numbers[regions.labels]
+    kernel = np.ones((2 * ceil_div(MARGIN_PX, regions.cell_px) + 1,) * 2, np.uint8)
+    holes = np.where(regions.labels > 0, holes, cv2.dilate(holes, kernel)).astype(np.int32)
+    return Proxied(StageMask(mask, regions, chosen), Coarse(regions.cell_px, holes, regions.labels > 0, tuple(groups)), ratio)
+
+
+def _around(bounds: Rect, image: Rect, ratio: float) -> Rect:
+    reach_px = max(round(REACH * max(bounds.height, bounds.width)), round(LEAST_REACH_PX * ratio))
+    return Rect.from_spans(bounds.rows.grow(reach_px).clip(image.rows), bounds.columns.grow(reach_px).clip(image.columns))
+
+
+def _grouped(crops: Iterable[Rect], most_px: float) -> list[Rect]:
+    """Crops joined with the first one with which they stay within `most_px`; one that is larger itself stays alone."""
+    groups: list[Rect] = []
+    for crop in crops:
+        for number, group in enumerate(groups):
+            both = _union(group, crop)
+            if both == group or max(both.height, both.width) <= most_px:
+                groups[number] = both
+                break
+        else:
+            groups.append(crop)
+    return groups
+
+
+def _union(a: Rect, b: Rect) -> Rect:
+    y, x = min(a.y, b.y), min(a.x, b.x)
+    return Rect(y, x, max(a.bottom, b.bottom) - y, max(a.right, b.right) - x)
