@@ -26,7 +26,7 @@ from retouch_server.imaging.seam import SeamMeter
 from retouch_server.models.backend import Array
 from retouch_server.models.dispatch import Models
 from retouch_server.pipeline.cost import Shares
-from retouch_server.pipeline.guide import draw_guide
+from retouch_server.pipeline.guesses import draw_guide
 from retouch_server.pipeline.plan import StagePlan
 from retouch_server.pipeline.reference import KnownRows, Surroundings
 from retouch_server.pipeline.stages.channel import RowChannel
