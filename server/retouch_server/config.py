@@ -56,7 +56,7 @@ class Settings:
     """An upload that pauses for longer is ended."""
     download_idle_s: float = 300.0
     """An edit whose client takes nothing of the result for longer is ended: it holds pixels of the budget."""
-    connection_age_s: float = 60.0
+    connection_age_s: float = 30.0
     """A connection takes new calls for about so long; then its client resolves the server's name anew, and so finds servers
     that are new. Edits under way are not disturbed. 0: for ever."""
     drain_s: float = 600.0
