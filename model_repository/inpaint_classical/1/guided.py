@@ -28,8 +28,6 @@ Bools = NDArray[np.bool_]
 DESCRIPTORS = 12
 STRIDE_PX = 2
 """Between the centres of target patches: every pixel still has 9 to 16 of them over it."""
-OCTAVES_BELOW = 1
-"""The guide's own finest octave is a mean of many patches, and too smooth: it is made anew with those above it."""
 SMALLEST_PX = 16
 MIN_SOURCES = 48
 ROUNDS = 2
@@ -38,6 +36,7 @@ GAINS = (0.7, 2.5)
 ENERGY_SIGMA_PX = 6.0
 ACTIVITY_SIGMA_PX = 2.0
 LEAST_COUNT = 200
+RIM_PX, ALONG_PX, REACH_PX, MOST_LEVELS = 3, 4.0, 24.0, 24.0
 SEED = 20240229
 
 
@@ -85,7 +84,7 @@ class _Targets:
 def _detailed(image: U8, hole: Bools, guide: U8, led: Bools, reference: U8, guide_px: int) -> U8:
     """The window with the hole at full detail."""
     height, width = hole.shape
-    depth = round(math.log2(max(2, guide_px))) + OCTAVES_BELOW
+    depth = round(math.log2(max(2, guide_px)))
     depth = max(0, min(depth, int(math.log2(max(1.0, min(height, width) / SMALLEST_PX)))))
     levels = _pyramid(image, ~hole, reference, depth)
     current = _coarsest(levels[-1], guide, led, depth)
@@ -93,7 +92,32 @@ def _detailed(image: U8, hole: Bools, guide: U8, led: Bools, reference: U8, guid
     matched: tuple[_Targets, Flat] | None = None
     for number in range(depth - 1, -1, -1):
         current, matched = _refined(levels[number], levels[number + 1], current, matched, rng)
-    return np.clip(np.rint(current[:height, :width]), 0, 255).astype(np.uint8)
+    return np.clip(np.rint(_joined(current[:height, :width], hole)), 0, 255).astype(np.uint8)
+
+
+def _joined(picture: F32, hole: Bools) -> F32:
+    """`picture` with the step at the hole's edge taken off, and carried inwards as far as it takes to hide it.
+
+    The step is that between the RIM_PX outside and inside, averaged along the edge; a membrane spreads it over the hole (Perez,
+    Gangnet, Blake, SIGGRAPH 2003), and it fades: deep in the hole the guide is right, and what windows share stays alike.
+    """
+    near = np.ones((2 * RIM_PX + 1,) * 2, np.uint8)
+    holed = hole.astype(np.uint8)
+    outside, inside = (cv2.dilate(holed, near) > 0) & ~hole, hole & (cv2.erode(holed, near, borderValue=1) == 0)
+    rim = hole & (cv2.erode(holed, near[:3, :3], borderValue=1) == 0)
+    if not rim.any():
+        return picture
+    step = np.clip(_along(picture, outside) - _along(picture, inside), -MOST_LEVELS, MOST_LEVELS)
+    spread = membrane(np.where(rim[..., None], step, 0.0).astype(np.float32), rim)
+    depth_px = cv2.distanceTransform(holed, cv2.DIST_L2, 5)
+    return np.where(hole[..., None], picture + spread * np.exp(-depth_px / REACH_PX)[..., None], picture)
+
+
+def _along(picture: F32, where: Bools) -> F32:
+    """The mean of the pixels `where` around each pixel, [H,W,3]."""
+    share = where.astype(np.float32)
+    total = cv2.GaussianBlur(picture * share[..., None], (0, 0), ALONG_PX)
+    return total / np.maximum(cv2.GaussianBlur(share, (0, 0), ALONG_PX), 1e-4)[..., None]
 
 
 def _pyramid(image: U8, known: Bools, reference: U8, depth: int) -> list[_Level]:
