@@ -8,7 +8,7 @@ PROTOS := $(wildcard protos/retouch/v1/*.proto)
 STUBS  := clients/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-import fmt lint types protos dashboards draw-dashboards bench up clean
+.PHONY: help setup demo test k8s-check test-import fmt lint types protos dashboards draw-dashboards bench up clean
 
 help:            ## list the verbs
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 18
@@ -27,6 +27,9 @@ demo: setup      ## edit and upscale a real photograph through a local Triton; w
 
 test: setup      ## run every test
 	$(BIN)/python -m pytest -q
+
+k8s-check: setup ## build and check everything under k8s/ and docker/; part of test
+	$(BIN)/python -m pytest -q tests/k8s
 
 test-import:     ## run the tests of importing models, in an environment of their own with torch (5.8 GB)
 	test -x $(IMPORT)/bin/python || $(PYTHON) -m venv $(IMPORT)

@@ -14,8 +14,7 @@ COPY requirements requirements
 COPY docker/install.sh docker/install.sh
 COPY clients/python clients/python
 COPY server server
-RUN PIP_NO_CACHE_DIR=1 PYTHON=/opt/retouch/bin/python docker/install.sh orchestrator \
- && find /opt/retouch -name __pycache__ -prune -exec rm -rf {} + \
+RUN PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=1 PYTHON=/opt/retouch/bin/python docker/install.sh orchestrator \
  && /opt/retouch/bin/python -m compileall -q /opt/retouch/lib
 
 FROM ${PYTHON_IMAGE}

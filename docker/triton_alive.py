@@ -13,7 +13,7 @@ URL = "http://127.0.0.1:8000/v2/health/live"
 _COMMAND = "triton_python_backend_stub"[:15]  # what the kernel keeps of a name
 
 
-def dead_stubs(proc: Path = Path("/proc")) -> list[str]:
+def dead_stubs(proc: Path) -> list[str]:
     """Process ids of python backend processes that ended and that tritonserver did not reap."""
     found: list[str] = []
     for place in proc.glob("[0-9]*/stat"):
@@ -26,8 +26,8 @@ def dead_stubs(proc: Path = Path("/proc")) -> list[str]:
     return found
 
 
-def main(url: str = URL) -> int:
-    if dead := dead_stubs():
+def main(url: str = URL, proc: Path = Path("/proc")) -> int:
+    if dead := dead_stubs(proc):
         print(f"processes of the python backend died: {', '.join(dead)}")
         return 1
     try:
@@ -39,4 +39,4 @@ def main(url: str = URL) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())
