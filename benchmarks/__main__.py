@@ -7,12 +7,12 @@ import signal
 import sys
 from types import ModuleType
 
-from benchmarks import blend, cache, first_tile, halo, holes, identity, incremental, legacy, memory, overhead, seams
+from benchmarks import blend, cache, capacity, first_tile, halo, holes, identity, incremental, legacy, memory, overhead, seams
 from benchmarks.report import Report
 
 BENCHMARKS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
-    for module in (identity, overhead, memory, first_tile, blend, seams, halo, holes, incremental, cache, legacy)
+    for module in (identity, overhead, memory, first_tile, blend, seams, halo, holes, incremental, cache, legacy, capacity)
 }
 """Each has `add_options(parser)` and `async measure(options) -> Report`; its docstring is its help."""
 

@@ -7,10 +7,9 @@ vanishes: its windows are sent elsewhere, and the edits of a lost orchestrator a
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
 
 import numpy as np
 import simpy
@@ -38,12 +37,20 @@ class Batch:
 Done = Callable[[Batch], None]
 
 
+@dataclass(slots=True)
+class Tally:
+    """What Triton counts: seconds that tasks waited, and that they ran. Of all pods of a pool together."""
+
+    waited_s: float = 0.0
+    busy_s: float = 0.0
+
+
 class Pod:
     """Cores that serve tasks in the order in which they came; `done` is told of each. An orchestrator's also hold edits."""
 
-    def __init__(self, env: simpy.Environment, cores: int, done: Done, zone: int = 0) -> None:
-        self._env, self._cores, self._done, self.zone = env, cores, done, zone
-        self.queue: deque[Batch] = deque()
+    def __init__(self, env: simpy.Environment, cores: int, done: Done, tally: Tally, zone: int = 0) -> None:
+        self._env, self._cores, self._done, self._tally, self.zone = env, cores, done, tally, zone
+        self.queue: deque[tuple[Batch, float]] = deque()  # and since when it waits
         self.running: dict[int, Batch] = {}
         self.is_leaving = self.is_lost = False
         self.inside: set[Edit] = set()
@@ -61,7 +68,7 @@ class Pod:
         if len(self.running) < self._cores:
             self._begin(batch)
         else:
-            self.queue.append(batch)
+            self.queue.append((batch, self._env.now))
 
     def _begin(self, batch: Batch) -> None:
         number = next(self._numbers)
@@ -74,8 +81,11 @@ class Pod:
         if self.is_lost:
             return
         batch = self.running.pop(number)
+        self._tally.busy_s += batch.task_s
         if self.queue:
-            self._begin(self.queue.popleft())
+            following, since_s = self.queue.popleft()
+            self._tally.waited_s += self._env.now - since_s
+            self._begin(following)
         self._done(batch)
 
     @property
@@ -110,7 +120,7 @@ class Pool:
         self.ready: list[Pod] = []
         self.leaving: list[Pod] = []
         self._starting: list[float] = []  # when each will be ready
-        self.lost, self.wanted, self.pod_s, self.busy_s, self._zones = 0, 0, 0.0, 0.0, count()
+        self.lost, self.wanted, self.pod_s, self.tally, self._zones = 0, 0, 0.0, Tally(), count()
 
     def begin(self, replicas: int) -> None:
         """Has so many pods, ready at once."""
@@ -160,11 +170,7 @@ class Pool:
         return gone
 
     def _add(self) -> None:
-        def done(batch: Batch) -> None:
-            self.busy_s += batch.task_s
-            self._done(batch)
-
-        self.ready.append(Pod(self._env, int(CORES), done, next(self._zones) % ZONES))
+        self.ready.append(Pod(self._env, int(CORES), self._done, self.tally, next(self._zones) % ZONES))
 
 
 @dataclass(slots=True)
@@ -186,7 +192,9 @@ class History:
 class Cluster:
     """All of it. `run` once."""
 
-    def __init__(self, rate: Rate, edits: Edits, settings: Settings, fleet: Fleet, *, start_rate: float = 0.0, seed: int = 1) -> None:
+    def __init__(
+        self, rate: Rate, edits: Edits, settings: Settings, fleet: Fleet, *, start_rate: float = 0.0, seed: int = 1
+    ) -> None:
         """edits: what arrivals are, in this order; when they are used up nobody comes any more."""
         self.env, self.history = simpy.Environment(), History()
         self._rate, self._edits, self._fleet, self._alone_s = rate, edits, fleet, edits.alone_s
@@ -198,8 +206,8 @@ class Cluster:
             pool.begin(number)
         self._turn = 0
         self._stranded: list[Batch] = []  # one entry for each task for which there was no pod
-        self._scraped = [np.zeros(1), np.zeros(2), np.zeros(2)]
-        self._busy_s = [deque([0.0], maxlen=round(SMOOTH_S / SCRAPE_S) + 1) for _ in self.pools]
+        self._scraped = [np.zeros(len(TRIGGERS[name])) for name in STATIONS]
+        self._counters = [deque([(0.0, 0.0)], maxlen=round(SMOOTH_S / SCRAPE_S) + 1) for _ in self.pools]
 
     def run(self, duration_s: float, *, lose_zone_s: float = np.inf, drain_s: float = 0.0) -> History:
         """Edits come for `duration_s`; after that the clock runs on for `drain_s`."""
@@ -209,7 +217,7 @@ class Cluster:
         self.history.pod_s = tuple(pool.pod_s for pool in self.pools)
         return self.history
 
-    def _arrive(self, duration_s: float) -> Any:
+    def _arrive(self, duration_s: float) -> Generator[simpy.Event, None, None]:
         numbers = iter(range(len(self._edits)))
         for second in range(int(duration_s)):
             expected = float(self._rate(np.array([second + 0.5]))[0])
@@ -226,7 +234,7 @@ class Cluster:
         """Admission at the orchestrator whose turn it is."""
         self._turn += 1
         pod = self.pools[0].next(self._turn)
-        if pod is None or (len(pod.waiting) >= self._fleet.queue and not self._fits(pod, edit)):
+        if pod is None or (len(pod.waiting) >= self._fleet.queue and (pod.waiting or not self._fits(pod, edit))):
             edit.outcome = "refused"
             return
         pod.inside.add(edit)
@@ -234,7 +242,8 @@ class Cluster:
         self._admit(pod)
 
     def _fits(self, pod: Pod, edit: Edit) -> bool:
-        return not pod.held_px or pod.held_px + edit.px <= self._fleet.budget_px
+        is_empty = len(pod.inside) <= len(pod.waiting) + (edit not in pod.inside)
+        return is_empty or pod.held_px + edit.px <= self._fleet.budget_px
 
     def _admit(self, pod: Pod) -> None:
         while pod.waiting and self._fits(pod, pod.waiting[0]):
@@ -282,7 +291,7 @@ class Cluster:
         elif not batch.out:
             self._stage(batch.home, batch.edit, batch.station + 1)
 
-    def _keep_house(self, lose_zone_s: float) -> Any:
+    def _keep_house(self, lose_zone_s: float) -> Generator[simpy.Event, None, None]:
         """Each second: Kubernetes. Prometheus scrapes half a period before the autoscaler asks."""
         while True:
             yield self.env.timeout(1.0)
@@ -316,15 +325,16 @@ class Cluster:
         held_px = sum(edit.px for pod in (*self.pools[0].ready, *self.pools[0].leaving) for edit in pod.inside)
         self._scraped[0] = np.array([held_px])
         for i, pool in enumerate(self.pools[1:], 1):
-            self._busy_s[i].append(pool.busy_s)
-            busy = (self._busy_s[i][-1] - self._busy_s[i][0]) / (SCRAPE_S * (len(self._busy_s[i]) - 1))
+            counters = self._counters[i]
+            counters.append((pool.tally.waited_s, pool.tally.busy_s))
+            waiting, busy = (np.array(counters[-1]) - counters[0]) / (SCRAPE_S * (len(counters) - 1))
             pending = sum(len(pod.queue) for pod in (*pool.ready, *pool.leaving))
-            self._scraped[i] = np.array([pending, busy], np.float64)
+            self._scraped[i] = np.array([pending, waiting, busy], np.float64)
 
     def _lose_zone(self) -> None:
         for i, pool in enumerate(self.pools):
             for pod in pool.lose_zone():
                 for edit in pod.inside:
                     edit.outcome = "cut"
-                for batch in (*pod.running.values(), *pod.queue) if i else ():
+                for batch in (*pod.running.values(), *(batch for batch, _ in pod.queue)) if i else ():
                     self._send(batch)

@@ -76,8 +76,9 @@ def sample(measured: Measured, count: int, rng: np.random.Generator) -> Edits:
 
 def _work(measured: Measured, mp: Floats, scale: NDArray[np.int64], flags: tuple[NDArray[np.bool_], ...]) -> Edits:
     """What edits of that size cost, from the measured table."""
-    models, is_judged, has_text, is_filled = measured.models, *flags
-    fill, text = models["inpaint_classical"], models["text_removal"]
+    models, (is_judged, has_text, is_filled) = measured.models, flags
+    text = models["text_removal"]
+    fill = models.get("inpaint_patch") or models["inpaint_classical"]  # as the policy that is built in prefers
     proxy = np.minimum(1.0, mp * 1e6 / models["text_detect"].window_px ** 2)
     looks_s = proxy * (models["text_detect"].window_s + models["precheck"].window_s)
     fills, texts = (_touched(mp, model) for model in (fill, text))
@@ -192,3 +193,14 @@ class Step:
 
     def __call__(self, seconds: Floats) -> Floats:
         return np.where(seconds < self.at_s, self.before, self.after)
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A rate from `since_s` on."""
+
+    rate: Rate
+    since_s: float
+
+    def __call__(self, seconds: Floats) -> Floats:
+        return self.rate(seconds + self.since_s)

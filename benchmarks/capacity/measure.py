@@ -187,7 +187,7 @@ async def checks(edits: Edits, models: Mapping[str, ModelTimes], times: Orchestr
 
 
 async def starts() -> dict[str, float]:
-    """Seconds until a Triton with the models of each pool serves, and an orchestrator before one that does; medians of three."""
+    """Seconds until a Triton with a pool's models serves, and an orchestrator before one that does; medians of three."""
     names = [path.name for path in default_source().iterdir() if (path / "config.pbtxt").exists()]
     pools = {"upscale": [name for name in names if name.startswith("upscale")]}
     pools["restore"] = [name for name in names if name not in pools["upscale"] and "diffusion" not in name]

@@ -42,7 +42,7 @@ def outcome(classes: Classes, case: Case, course: Course, column: int, *, since_
     waits_s, weights = waits.seconds[waits.steps >= first], waits.weights[waits.steps >= first]
     percentiles = weighted_percentiles(waits_s.ravel(), weights.ravel(), (50, 95, 99))
     replicas = course.replicas[first:, :, column].sum(axis=1)
-    seconds = (np.arange(first, len(course.arrived)) + 0.5) * course.step_s
+    seconds = (np.arange(first, len(course.arrived), dtype=np.float64) + 0.5) * course.step_s
     came = max(float(arrived.sum()), 1.0)
     return Outcome(
         percentiles,
@@ -109,5 +109,3 @@ def recovery_s(classes: Classes, course: Course, column: int, event_s: float) ->
     if not len(ill):
         return 0.0
     return float("inf") if ill[-1] == waits.steps[-1] else float((ill[-1] + every) * course.step_s - event_s)
-
-

@@ -27,8 +27,8 @@ _SYNCS = 60
 class Settings:
     """What a manifest says of one cluster; the same for both Triton pools.
 
-    orchestrator_mp: megapixels in flight and waiting, per replica. pending: requests that wait in Triton, per replica; busy:
-    instances at work (the rate of nv_inference_compute_infer_duration_us), per replica; inf leaves a trigger out.
+    Targets per replica; inf leaves a trigger out. orchestrator_mp: megapixels in flight and waiting for admission. pending:
+    requests that wait in Triton, now and in the mean of a minute. busy: instances at work in the mean of a minute.
     """
 
     orchestrator_mp: float = 60.0
@@ -65,7 +65,9 @@ class Policy:
 
         targets = np.stack([column(name) * (1e6 if name.endswith("_mp") else 1.0) for name in triggers])
         names = ("least", "most", "up_percent", "up_pods", "down_percent")
-        return cls(targets, *(column(name) for name in names), np.ceil(column("stabilise_down_s") / SYNC_S))
+        least, most, up_percent, up_pods, down_percent = (column(name) for name in names)
+        down_syncs = np.ceil(column("stabilise_down_s") / SYNC_S)
+        return cls(targets, least, most, up_percent, up_pods, down_percent, down_syncs)
 
 
 class Autoscaler:

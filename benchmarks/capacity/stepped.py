@@ -127,14 +127,18 @@ def simulate(
 
     def some(edits: Counts, share: Floats) -> Counts:
         """Of each class and case, about that share; all where it is 1."""
-        return edits if (share >= 1).all() else rng.binomial(edits, np.clip(share, 0, 1)[:, None])
+        return edits if (share >= 1).all() else kept_of(edits, np.clip(share, 0, 1)[:, None])
 
-    course = Course(
-        step_s, *(np.zeros((steps, count)) for _ in range(4)), np.zeros(count), *(np.zeros((steps, stations, count)) for _ in range(3)),
-        np.zeros((steps, count)),
-    )  # fmt: skip
+    def kept_of(edits: Counts, share: Floats) -> Counts:
+        return np.asarray(rng.binomial(edits, share), np.int64)
+
+    by_case, by_station = (steps, count), (steps, stations, count)
+    arrived, refused, done, cut, waited_s = np.zeros((5, *by_case))
+    replicas, ready_pods, paces = np.zeros((3, *by_station))
+    course = Course(step_s, arrived, refused, done, cut, np.zeros(count), replicas, ready_pods, paces, waited_s)
     lag, every, smooth = max(1, round(LAG_S / step_s)), max(1, round(SYNC_S / step_s)), max(1, round(SMOOTH_S / step_s))
-    held_px, pending, busy = np.zeros((steps, count)), *np.zeros((2, steps, stations, count))
+    held_px = np.zeros(by_case)
+    pending, busy = np.zeros((2, *by_station))
     for step in range(steps):
         now_s, coming = step * step_s, arrivals[step][column]
         ready = np.stack([each.ready for each in deployments])
@@ -160,7 +164,7 @@ def simulate(
             turnover = pace[i][:, None] * step_s / alone_s[i]
             stay = np.exp(-turnover)
             mean_stay = np.divide(1 - stay, turnover, out=np.ones_like(stay), where=turnover > 1e-9)
-            after = rng.binomial(inside[i], stay) + rng.binomial(flow, mean_stay)
+            after = kept_of(inside[i], stay) + kept_of(flow, mean_stay)
             flow, inside[i] = inside[i] + flow - after, after
         course.done[step] = flow.sum(axis=1)
         course.pace[step], course.ready[step] = pace, ready
@@ -177,8 +181,9 @@ def simulate(
             each.lost[now_s >= lose_zone_s + unnoticed] = 0
             if step % every == every - 1 and step > lag:
                 seen = step - lag
-                metrics = [held_px[seen]] if i == 0 else [pending[seen, i], busy[max(0, seen - smooth) : seen + 1, i].mean(axis=0)]
-                each.scale(np.stack(metrics))
+                minute = slice(max(0, seen - smooth), seen + 1)
+                triton = (pending[seen, i], pending[minute, i].mean(axis=0), busy[minute, i].mean(axis=0))
+                each.scale(np.stack(triton if i else (held_px[seen],)))
             each.step()
             course.replicas[step, i] = each.replicas
     course.left[:] = inside.sum(axis=(0, 2)) + waiting.sum(axis=1)
@@ -190,7 +195,7 @@ def _arrivals(
 ) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
     """(steps, rates, classes): edits that come in each step; and for each case, which rate is its own."""
     rates = list(dict.fromkeys(case.rate for case in cases))
-    seconds = (np.arange(steps) + 0.5) * step_s
+    seconds = (np.arange(steps, dtype=np.float64) + 0.5) * step_s
     expected = np.stack([rate(seconds) for rate in rates], axis=1)[:, :, None] * classes.share * step_s
     column = np.array([rates.index(case.rate) for case in cases])
     return np.random.default_rng(seed).poisson(expected), column
