@@ -11,11 +11,16 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import grpc
+import numpy as np
 import psutil
 import pytest
 import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tritonclient.grpc import InferInput
+from tritonclient.grpc.aio import InferenceServerClient
+from tritonclient.utils import InferenceServerException
 
 from retouch_server.local import control, stubs
 from retouch_server.local.repository import assemble, default_source
@@ -51,15 +56,14 @@ class Pool:
             return answer.status
 
 
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pool]:
+@contextlib.asynccontextmanager
+async def running(folder: Path) -> AsyncIterator[Pool]:
     """tritonserver with the arguments of the manifest, but for where things are on this machine."""
-    folder = tmp_path_factory.mktemp("pool")
     await asyncio.to_thread(assemble, [default_source()], folder / "models")
     files = locate_triton()
     files.make_backends(folder / "backends")
     ports = {name: free_port() for name in ("http", "grpc", "metrics")}
-    prefix = f"retouch-pool-{os.getpid()}-"
+    prefix = f"retouch-pool-{os.getpid()}-{ports['grpc']}-"
     here = [
         f"--model-repository={folder / 'models'}",
         f"--backend-directory={folder / 'backends'}",
@@ -85,6 +89,12 @@ async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pool]:
         process.kill()
         process.wait()
         remove_regions(prefix)
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pool]:
+    async with running(tmp_path_factory.mktemp("pool")) as pool:
+        yield pool
 
 
 @pytest.mark.parametrize("build", BUILDS)
@@ -122,6 +132,31 @@ async def test_alive_until_a_model_s_process_dies(pool: Pool, tmp_path: Path) ->
     await eventually(lambda: triton_alive.dead_stubs(proc) == [str(pid)])
     assert await asyncio.to_thread(triton_alive.main, url, proc) == 1
     assert await pool.health() == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_finishes_what_it_has_when_told_to_leave(tmp_path: Path) -> None:
+    """As after preStop: a call under way gets its answer, a new one is refused, and the server ends by itself."""
+    rng = np.random.default_rng(0)
+    image = cv2.resize(rng.integers(0, 255, (16, 16, 3), np.uint8), (512, 512))
+    mask = np.zeros((512, 512, 1), np.uint8)
+    mask[128:384, 128:384] = 255
+    sent: list[InferInput] = []
+    for name, array in {"image": image, "mask": mask}.items():
+        sent.append(InferInput(name, array.shape, "UINT8"))
+        sent[-1].set_data_from_numpy(array)
+    async with running(tmp_path) as pool, InferenceServerClient(pool.grpc) as client:
+        under_way = asyncio.ensure_future(client.infer("inpaint_classical", sent))
+        await asyncio.sleep(0.3)
+        assert not under_way.done(), "the call has to be under way for this to show anything"
+        pool.process.terminate()
+        await asyncio.sleep(0.2)
+        with pytest.raises(InferenceServerException) as refused:
+            await client.infer("inpaint_classical", sent)
+        assert refused.value.status() == "StatusCode.UNAVAILABLE", "what an orchestrator calls again elsewhere"
+        result = (await under_way).as_numpy("result")
+        assert result is not None
+        assert (result[mask[..., 0] == 0] == image[mask[..., 0] == 0]).all()
+        assert await asyncio.to_thread(pool.process.wait, 30) == 0
 
 
 async def test_not_alive_where_nobody_answers(tmp_path: Path) -> None:
