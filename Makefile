@@ -8,7 +8,7 @@ PROTOS := $(wildcard protos/retouch/v1/*.proto)
 STUBS  := clients/python
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test k8s-check test-import fmt lint types protos dashboards draw-dashboards bench up clean
+.PHONY: help setup demo drill test k8s-check test-import fmt lint types protos dashboards draw-dashboards bench up clean
 
 help:            ## list the verbs
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 18
@@ -65,6 +65,9 @@ draw-dashboards: setup  ## put load on a service and draw its dashboards into do
 
 bench: setup     ## run every benchmark
 	$(BIN)/python -m benchmarks all
+
+drill: setup     ## restart and kill every server under load, with Prometheus watching (5 minutes; needs Debian's prometheus)
+	$(BIN)/python -m benchmarks.drill --plot out/drill.png
 
 up: setup        ## serve until stopped
 	$(BIN)/retouch up

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import dns.flags
 import dns.message
+import dns.rdatatype
 import dns.rrset
 
 NAME = "retouch.drill.test"
@@ -23,7 +24,7 @@ class NameServer(asyncio.DatagramProtocol):
         self._transport = transport
         self._port = transport.get_extra_info("sockname")[1]
 
-    def datagram_received(self, data: bytes, peer: tuple[str, int]) -> None:
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         query = dns.message.from_wire(data)
         answer = dns.message.make_response(query)
         answer.flags |= dns.flags.AA
@@ -32,7 +33,7 @@ class NameServer(asyncio.DatagramProtocol):
             self.queries += 1
             if self.addresses:
                 answer.answer.append(dns.rrset.from_text_list(question.name, 1, "IN", "A", self.addresses))
-        self._transport.sendto(answer.to_wire(), peer)
+        self._transport.sendto(answer.to_wire(), addr)
 
     def target(self, port: int) -> str:
         """The gRPC target of a service that listens on `port` of every address."""

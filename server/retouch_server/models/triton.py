@@ -96,6 +96,7 @@ class TritonServer:
             return await self._specs()
         except InferenceServerException as error:
             log.debug("triton %s does not list its models: %s", self.url, error)
+            self._forget()
             raise ModelUnavailable("the model server does not answer", RETRY_AFTER_S) from error
 
     async def _specs(self) -> list[ModelSpec]:
@@ -250,9 +251,13 @@ class TritonServer:
         task.add_done_callback(self._abandoned.discard)
 
     async def _register(self, region: Region) -> None:
-        await self._client.register_system_shared_memory(
-            region.name, f"/{region.name}", region.size, client_timeout=CONTROL_TIMEOUT_S
-        )
+        try:
+            await self._client.register_system_shared_memory(
+                region.name, f"/{region.name}", region.size, client_timeout=CONTROL_TIMEOUT_S
+            )
+        except InferenceServerException as error:
+            if error.status() != "StatusCode.ALREADY_EXISTS":  # it only seemed to have been restarted
+                raise
         region.is_registered = True
 
     def _discard(self, region: Region, *, is_over: bool = True) -> None:
@@ -280,6 +285,11 @@ class TritonServer:
             await self._client.unregister_system_shared_memory(region.name, client_timeout=CONTROL_TIMEOUT_S)
         except InferenceServerException as error:
             log.debug("triton %s did not unregister %s: %s", self.url, region.name, error)
+
+    def _forget(self) -> None:
+        """The server may have been restarted, here or elsewhere: it is asked again what it knows."""
+        self._arena.forget()
+        self._shares_memory = self._use_shared_memory
 
     # -- bytes ---------------------------------------------------------------------------------------------------------
 
@@ -316,11 +326,9 @@ class TritonServer:
         status = str(cast(Any, error).status())
         log.warning("model %s on triton %s: %s %s", call.model, self.url, status, message)
         if status == "StatusCode.UNAVAILABLE" or "shared memory region" in message.lower():
-            # It may have been restarted, here or elsewhere: ask again what it knows.
-            self._arena.forget()
+            self._forget()
             if region is not None:
                 region.is_registered = False
-            self._shares_memory = self._use_shared_memory
         if status in _PASSING_STATUS or any(part in message.lower() for part in _PASSING):
             return ModelUnavailable(f"model {call.model} does not answer", RETRY_AFTER_S)
         return ModelFault(call.model, "the model server reports an error; see its log")
