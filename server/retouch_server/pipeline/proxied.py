@@ -1,9 +1,9 @@
-"""Fills at proxy resolution: which crops of the proxy show the regions that need no more, and the fills of these crops.
+"""Fills at proxy resolution: which crops show the regions that need no more. Pure data, from the mask.
 
-image  ┌───────────────────────┐      Regions near each other share a crop, as long as it fits into a window of the model. The
-       │  ┌ crop ────┐ ┌ crop ┐│      crop is filled once, on a copy of the image at half its size or less, and enlarged over
-       │  │ ▒▒▒  ▒▒  │ │  ▒   ││      all windows that touch the regions: these need no call of the model of their own.
-       │  └──────────┘ └──────┘│
+image  ┌───────────────────────┐      Regions whose surroundings overlap share a crop, as long as it fits into a window of the
+       │  ┌ crop ────┐ ┌ crop ┐│      model. The crop is filled once, on a copy of the image at half its size or less, and
+       │  │ ▒▒▒  ▒▒  │ │  ▒   ││      enlarged over all windows that touch the regions: these need no call of the model of
+       │  └──────────┘ └──────┘│      their own.
        └───────────────────────┘
 """
 
@@ -72,12 +72,12 @@ def _around(bounds: Rect, image: Rect, ratio: float) -> Rect:
 
 
 def _grouped(crops: Iterable[Rect], most_px: float) -> list[Rect]:
-    """Crops joined with the first one with which they stay within `most_px`; one that is larger itself stays alone."""
+    """Crops joined where that shows no more pixels in all, as long as they stay within `most_px`."""
     groups: list[Rect] = []
     for crop in crops:
         for number, group in enumerate(groups):
             both = _union(group, crop)
-            if both == group or max(both.height, both.width) <= most_px:
+            if both == group or (both.area <= group.area + crop.area and max(both.height, both.width) <= most_px):
                 groups[number] = both
                 break
         else:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,12 +20,14 @@ from retouch_server.imaging.rows import Pixels
 from retouch_server.models.backend import Array, Call
 from retouch_server.models.dispatch import Models
 from retouch_server.models.spec import ModelSpec
-from retouch_server.pipeline.coarse import Coarse
+from retouch_server.pipeline.coarse import MARGIN_PX, Coarse
 from retouch_server.pipeline.guide import CoarsePicture, Guide, cut, hole_over
 from retouch_server.pipeline.proxied import Proxied
 from retouch_server.pipeline.reference import KnownRows
 from retouch_server.pipeline.regions import StageMask
 from retouch_server.pipeline.stages.job import Fill, Given, View, as_rgb, from_rgb
+
+_NEXT = np.ones((3, 3), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +49,14 @@ class Spread:
     def view(self, source: Pixels, window: Rect, known: KnownRows | None = None) -> View:
         view = self.rest.view(source, window, known)
         mask = self.proxied.mask.window(window)
-        if not mask.any():
+        box = bounds(mask > 0, MARGIN_PX)
+        if box is None:
             return view
+        fill = np.zeros((*mask.shape, 4), np.uint8)
+        fill[box] = self.fill.over(Rect(window.y + box[0].start, window.x + box[1].start, *mask[box].shape))
         grain = None if known is None else self._grain(window, known)
         place = (0, 0, 0) if grain is None else (self.seed, window.y, window.x)
-        return replace(view, given=Given(self.fill.over(window), mask, grain, place))
+        return replace(view, given=Given(fill, mask, grain, place))
 
     def _grain(self, window: Rect, known: KnownRows) -> F32 | None:
         columns = known.beside(window)
@@ -111,8 +117,10 @@ async def fill_proxied(
 
     async def filled(crop: Rect) -> CoarsePicture:
         picture = await loop.run_in_executor(executor, cut, small, size, crop, spec.window_px)
-        hole = hole_over(coarse.masked, coarse.cell_px, picture)
-        job = Fill(spec, StageMask(Mask.from_array(hole.astype(np.uint8) * np.uint8(255))))
+        # The copy was resampled twice, and its pixels reach into their neighbours'.
+        touched = hole_over(coarse.masked, coarse.cell_px, picture).astype(np.uint8) * np.uint8(255)
+        hole = np.asarray(cv2.dilate(touched, _NEXT), np.uint8)
+        job = Fill(spec, StageMask(Mask.from_array(hole)))
         view = job.view(picture.pixels, Rect(0, 0, *hole.shape))
         call = await loop.run_in_executor(executor, job.call, view)
         async with dispatcher.infer(call, on_retry) as outputs:
