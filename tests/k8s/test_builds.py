@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from kubernetes_validate import utils
 
-from tests.k8s.rendering import BUILDS, K8S, Object, render, title
+from tests.k8s.rendering import BUILDS, K8S, Object, kubectl, render, title
 
 MINORS = sorted({tuple(map(int, version.split(".")[:2])) for version in utils.all_versions()})[-3:]
 SCHEMAS = Path(__file__).parent / "schemas"
@@ -75,6 +75,19 @@ def test_only_current_versions_of_apis() -> None:
     """What the newest minor no longer has would fail above; betas that it still has, fail here."""
     used = {(each["apiVersion"], each["kind"]) for build in BUILDS for each in render(build)}
     assert {pair for pair in used if "alpha" in pair[0] or "beta" in pair[0]} == {("keda.sh/v1alpha1", "ScaledObject")}
+
+
+@pytest.mark.parametrize(("version", "says"), [("v1.20.2", "v1.20.2: its kustomize is too old"), (None, "not on PATH")])
+def test_a_kubectl_that_will_not_do_is_named(
+    version: str | None, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if version:
+        script = tmp_path / "kubectl"
+        script.write_text(f"#!/bin/sh\necho '{json.dumps({'clientVersion': {'gitVersion': version}})}'\n")
+        script.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(AssertionError, match=says):
+        kubectl.__wrapped__()
 
 
 def test_every_file_is_part_of_a_build() -> None:

@@ -1,12 +1,25 @@
 """Policies hold for every base and overlay; and each refuses an object that breaks it."""
 
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from tests.k8s.policies import network, pods, scaling, wiring
-from tests.k8s.rendering import BUILDS, Object, Objects, containers, find, orchestrator, pod_of, render
+from tests.k8s.rendering import (
+    BUILDS,
+    ROOT,
+    Object,
+    Objects,
+    containers,
+    find,
+    of_kind,
+    orchestrator,
+    pod_of,
+    product,
+    render,
+)
 
 Policy = Callable[[Objects], Iterator[str]]
 
@@ -216,6 +229,24 @@ def test_hpas_ask_what_scaled_objects_ask() -> None:
     for name, keda in by_keda.items():
         assert (keda.least, keda.most, keda.triggers) == (by_hpa[name].least, by_hpa[name].most, by_hpa[name].triggers)
         assert keda.behavior == by_hpa[name].behavior
+
+
+def test_scalers_are_what_the_simulation_recommends() -> None:
+    """`python -m benchmarks capacity` writes what it chose; docs/capacity.md tells why."""
+    objects, chosen = render("overlays/production"), json.loads((ROOT / "benchmarks/capacity/recommended.json").read_text())
+    given = {
+        each["metadata"]["name"]: {
+            "minReplicaCount": each["spec"]["minReplicaCount"],
+            "maxReplicaCount": each["spec"]["maxReplicaCount"],
+            "behavior": each["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"],
+            "thresholds": {trigger["name"]: float(trigger["metadata"]["threshold"]) for trigger in each["spec"]["triggers"]},
+        }
+        for each in of_kind(objects, "ScaledObject")
+    }
+    assert given == chosen["scalers"]
+    assert int(_settings(objects)["RETOUCH_BUDGET_PX"]) == chosen["RETOUCH_BUDGET_PX"]
+    tolerated = {each["tolerationSeconds"] for w in product(objects) for each in pod_of(w)["tolerations"]}
+    assert tolerated == {chosen["tolerationSeconds"]}
 
 
 def test_an_external_metric_without_a_rule_is_refused() -> None:

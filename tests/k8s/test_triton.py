@@ -18,14 +18,14 @@ import psutil
 import pytest
 import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from tritonclient.grpc import InferInput
-from tritonclient.grpc.aio import InferenceServerClient
-from tritonclient.utils import InferenceServerException
 
+from retouch_server.errors import ModelUnavailable
 from retouch_server.local import control, stubs
 from retouch_server.local.repository import assemble, default_source
 from retouch_server.local.runtime import locate_triton
 from retouch_server.local.shm import remove_regions
+from retouch_server.models.backend import Array, Call, Output
+from retouch_server.models.triton import TritonServer
 from tests.k8s.policies.scaling import TRITON_METRICS
 from tests.k8s.rendering import BUILDS, ROOT, containers, find, loaded_models, render
 from tests.support.processes import free_port
@@ -135,28 +135,31 @@ async def test_alive_until_a_model_s_process_dies(pool: Pool, tmp_path: Path) ->
 
 
 async def test_finishes_what_it_has_when_told_to_leave(tmp_path: Path) -> None:
-    """As after preStop: a call under way gets its answer, a new one is refused, and the server ends by itself."""
+    """As after preStop: a call under way gets its answer; a new one is refused in words that an orchestrator takes to another
+    pod; and the server ends by itself."""
     rng = np.random.default_rng(0)
     image = cv2.resize(rng.integers(0, 255, (16, 16, 3), np.uint8), (512, 512))
     mask = np.zeros((512, 512, 1), np.uint8)
     mask[128:384, 128:384] = 255
-    sent: list[InferInput] = []
-    for name, array in {"image": image, "mask": mask}.items():
-        sent.append(InferInput(name, array.shape, "UINT8"))
-        sent[-1].set_data_from_numpy(array)
-    async with running(tmp_path) as pool, InferenceServerClient(pool.grpc) as client:
-        under_way = asyncio.ensure_future(client.infer("inpaint_classical", sent))
+    call = Call("inpaint_classical", {"image": image, "mask": mask}, {"result": Output(image.shape, np.uint8)})
+    async with running(tmp_path) as pool, contextlib.AsyncExitStack() as at_end:
+        server = TritonServer(pool.grpc, use_shared_memory=False)
+        at_end.push_async_callback(server.close)
+        under_way = asyncio.create_task(_result(server, call))
         await asyncio.sleep(0.3)
         assert not under_way.done(), "the call has to be under way for this to show anything"
         pool.process.terminate()
         await asyncio.sleep(0.2)
-        with pytest.raises(InferenceServerException) as refused:
-            await client.infer("inpaint_classical", sent)
-        assert refused.value.status() == "StatusCode.UNAVAILABLE", "what an orchestrator calls again elsewhere"
-        result = (await under_way).as_numpy("result")
-        assert result is not None
+        with pytest.raises(ModelUnavailable):
+            await _result(server, call)
+        result = await under_way
         assert (result[mask[..., 0] == 0] == image[mask[..., 0] == 0]).all()
         assert await asyncio.to_thread(pool.process.wait, 30) == 0
+
+
+async def _result(server: TritonServer, call: Call) -> Array:
+    async with server.infer(call) as outputs:
+        return outputs["result"].copy()
 
 
 async def test_not_alive_where_nobody_answers(tmp_path: Path) -> None:
