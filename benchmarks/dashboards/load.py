@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.photograph import photograph
-from retouch import MaskReference, RetouchClient, ServiceError, StaleMaskError, UpscalerNotAllowedError, VersionConflictError
+from retouch import (
+    BusyError,
+    MaskReference,
+    RetouchClient,
+    ServiceError,
+    StaleMaskError,
+    UpscalerNotAllowedError,
+    VersionConflictError,
+)
 
 Pixels = NDArray[np.uint8]
 HEIGHT, WIDTH = 420, 560
@@ -98,3 +106,30 @@ class Load:
         await self.refused()
         await self.stale()
         await self.called_off()
+
+    async def some_minutes(self, minutes: float) -> None:
+        """One caller for a third of the time, two for another, then eight at once for a while, and one again."""
+        for share, callers in ((0.3, 1), (0.3, 2), (0.2, 8), (0.2, 1)):
+            async with asyncio.TaskGroup() as group:
+                for _ in range(callers):
+                    group.create_task(self._for(60 * minutes * share))
+
+    async def _for(self, seconds: float) -> None:
+        """Edits one after the other, of all kinds, most of them whole."""
+        kinds = (
+            self.whole,
+            self.whole,
+            self.looked_at,
+            self.repeated,
+            self._creative,
+            self.refused,
+            self.stale,
+            self.called_off,
+        )
+        until_s = asyncio.get_running_loop().time() + seconds
+        while asyncio.get_running_loop().time() < until_s:
+            with contextlib.suppress(BusyError):  # refused for load, also when tried again
+                await self.seeds.choice(kinds)()
+
+    async def _creative(self) -> None:
+        await self.whole(creative=True)

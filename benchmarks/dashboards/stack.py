@@ -1,6 +1,8 @@
-"""A service with its Triton, scraped by a Prometheus as the PodMonitors in k8s/monitoring/ would have it."""
+"""An orchestrator and its pools of Triton, scraped by a Prometheus as the PodMonitors in k8s/monitoring/ would have it."""
 
+import asyncio
 import contextlib
+import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,27 +12,26 @@ from urllib.parse import urlsplit
 import yaml
 
 from benchmarks.prometheus import Prometheus, Target, prometheus
-from retouch_server.local.repository import default_source
-from retouch_server.local.up import LocalService, LocalSettings, local_service
+from retouch_server.app import App
+from retouch_server.config import Settings
+from retouch_server.local.launch import HOST, LocalTritonSettings
+from retouch_server.local.repository import assemble, default_source
+from retouch_server.local.triton import LocalTriton
 
-MONITORING = Path(__file__).resolve().parents[2] / "k8s/monitoring"
+K8S = Path(__file__).resolve().parents[2] / "k8s"
+MONITORING = K8S / "monitoring"
 NAMESPACE = "retouch"
-MODELS = (
-    "precheck",
-    "text_detect",
-    "text_removal",
-    "inpaint_classical",
-    "upscale_conservative_x2",
-    "upscale_creative_x2",
-)
-"""Those of one pool, on which an edit is a matter of seconds."""
+CALLED = ("restore", "upscale")
+"""The pools that the orchestrator calls; diffusion takes minutes on two cores, so that pool is scraped and idles."""
+LEFT_OUT = ("upscale_conservative_x4", "upscale_creative_x4")
+"""Models that the load does without: each one costs a start and a self-measurement."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """All that runs."""
+    """All that runs. target: host:port of the orchestrator."""
 
-    service: LocalService
+    target: str
     prometheus: Prometheus
 
 
@@ -45,34 +46,66 @@ def jobs() -> dict[str, str]:
     return found
 
 
-def targets(service: LocalService) -> list[Target]:
-    """An orchestrator and a Triton, each as if in a pod."""
-    urls, job = service.urls, jobs()
-    return [
-        _target(urls["metrics"], job["orchestrator"], "retouch-orchestrator-0"),
-        _target(urls["triton metrics"], job["triton"], "retouch-triton-0", pool="tiles"),
-    ]
+def pools() -> dict[str, list[str]]:
+    """The models of each pool, as k8s/base has them."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(K8S.glob("base/pools/*/kustomization.yaml")):
+        models = re.findall(r"--load-model=(\w+)", path.read_text())
+        if models:
+            found[path.parent.name] = [model for model in models if model not in LEFT_OUT and model != "inpaint_diffusion"] or [
+                "precheck"
+            ]  # TEMPORARY
+    return found
 
 
 @contextlib.asynccontextmanager
-async def stack(folder: Path, *, interval_s: int = 1, **server: object) -> AsyncGenerator[Stack]:
-    """Ready to be edited with and asked. server: further fields of the orchestrator's Settings."""
-    rules = sorted((MONITORING / "rules").glob("*.yaml"))
-    settings = LocalSettings(state_dir=folder / "state", model_repositories=(_repository(folder),), server=server)
-    async with (
-        local_service(settings) as service,
-        prometheus(folder / "prometheus", targets(service), rules, interval_s=interval_s) as watching,
-    ):
-        yield Stack(service, watching)
+async def stack(folder: Path, *, interval_s: int = 1, **settings: object) -> AsyncGenerator[Stack]:
+    """Ready to be edited with and asked. settings: further fields of the orchestrator's Settings."""
+    job = jobs()
+    async with _tritons(folder) as tritons:
+        urls = ",".join(tritons[pool].grpc_url for pool in CALLED)
+        targets = [
+            _target(triton.metrics_url, job["triton"], f"triton-{pool}-0", pool=pool) for pool, triton in tritons.items()
+        ]
+        async with _orchestrator(folder, triton_urls=urls, **settings) as app:
+            targets.append(_target(f"http://{HOST}:{app.metrics_port}/metrics", job["orchestrator"], "orchestrator-0"))
+            rules = sorted((MONITORING / "rules").glob("*.yaml"))
+            async with prometheus(folder / "prometheus", targets, rules, interval_s=interval_s) as watching:
+                yield Stack(f"{HOST}:{app.port}", watching)
 
 
-def _repository(folder: Path) -> Path:
-    """A model repository with MODELS alone."""
-    repository = folder / "repository"
-    repository.mkdir()
-    for model in MODELS:
-        (repository / model).symlink_to(default_source() / model)
-    return repository
+@contextlib.asynccontextmanager
+async def _tritons(folder: Path) -> AsyncGenerator[dict[str, LocalTriton]]:
+    """A server for each pool."""
+    tritons = {pool: LocalTriton(_triton_settings(folder / pool, models)) for pool, models in pools().items()}
+    try:
+        for triton in tritons.values():
+            await triton.start()
+        yield tritons
+    finally:
+        await asyncio.gather(*(triton.stop() for triton in tritons.values()))
+
+
+def _triton_settings(folder: Path, models: list[str]) -> LocalTritonSettings:
+    source = folder / "chosen"
+    source.mkdir(parents=True)
+    for model in models:
+        (source / model).symlink_to(default_source() / model)
+    assemble([source], folder / "models")
+    return LocalTritonSettings(repository=folder / "models", state_dir=folder / "triton")
+
+
+@contextlib.asynccontextmanager
+async def _orchestrator(folder: Path, **settings: object) -> AsyncGenerator[App]:
+    mask_store = f"sqlite+aiosqlite:///{folder / 'masks.sqlite'}"
+    values: dict[str, Any] = {"host": HOST, "port": 0, "metrics_port": 0, "mask_store": mask_store, **settings}
+    app = App(Settings(**values))
+    try:
+        await app.start()
+        yield app
+        await app.drain()
+    finally:
+        await app.stop()
 
 
 def _target(url: str, job: str, pod: str, **labels: str) -> Target:

@@ -29,7 +29,7 @@ async def live(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]
     """Scraped each second; the same load twice, so that every counter grows while Prometheus looks."""
     if shutil.which("prometheus") is None:
         pytest.fail("the live test needs `prometheus`: apt-get install prometheus")
-    async with stack(tmp_path_factory.mktemp("live")) as running, RetouchClient(running.service.target) as client:
+    async with stack(tmp_path_factory.mktemp("live")) as running, RetouchClient(running.target) as client:
         load = Load(client)
         await load.everything_once()
         await asyncio.sleep(3)  # it was scraped

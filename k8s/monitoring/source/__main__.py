@@ -1,5 +1,6 @@
 """Writes the generated files of k8s/monitoring/ again."""
 
+import argparse
 import json
 from typing import Any
 
@@ -20,12 +21,16 @@ def as_json(dashboard: Dashboard) -> str:
     return json.dumps(built, cls=JSONEncoder, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def generated() -> dict[str, str]:
-    """Every generated file, by its path below k8s/monitoring/."""
+def generated(runbooks: str = "") -> dict[str, str]:
+    """Every generated file, by its path below k8s/monitoring/. runbooks: see `prometheus_rules`."""
     boards = {f"dashboards/{name}.json": as_json(module.build()) for name, module in DASHBOARDS.items()}
-    return boards | {"prometheusrules.yaml": prometheus_rules()}
+    return boards | {"prometheusrules.yaml": prometheus_rules(runbooks)}
 
 
 if __name__ == "__main__":
-    for path, text in generated().items():
+    parser = argparse.ArgumentParser(prog="python -m k8s.monitoring.source", description=__doc__)
+    parser.add_argument(
+        "--runbooks", default="", metavar="URL", help="where this repository is read: goes before each runbook_url"
+    )
+    for path, text in generated(parser.parse_args().runbooks).items():
         (ROOT / path).write_text(text)

@@ -11,7 +11,7 @@ def build() -> Dashboard:
     now = [
         number(
             "Seams that show",
-            "Share of the edits of the last hour with a seam score above 1.2, of the worst model.",
+            "Share of the edits of the last hour with a seam score above 1.5, of the worst model.",
             f"max(retouch:seam_visible:ratio_rate1h{{{NS}}})",
             unit="percentunit",
             limits=(0.02, 0.05),
