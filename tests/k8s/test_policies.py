@@ -36,6 +36,10 @@ def _container(objects: Objects, name: str = "triton-upscale") -> Object:
     return containers(find(objects, "Deployment", name))[0]
 
 
+def _volume(objects: Objects, deployment: str, name: str) -> Object:
+    return next(each for each in pod_of(find(objects, "Deployment", deployment))["volumes"] if each["name"] == name)["emptyDir"]
+
+
 def _spec(objects: Objects, kind: str, name: str) -> Object:
     return find(objects, kind, name)["spec"]
 
@@ -119,9 +123,13 @@ BREAKS: dict[Policy, list[Callable[[Objects], Any]]] = {
         lambda o: _spec(o, "PodDisruptionBudget", "orchestrator")["selector"]["matchLabels"].update(x="y"),
         lambda o: _spec(o, "PodDisruptionBudget", "orchestrator").update(maxUnavailable=0),
     ],
+    pods.scratch: [
+        lambda o: _volume(o, "orchestrator", "tmp").update(sizeLimit="1Gi"),
+        lambda o: _container(o, "orchestrator")["resources"]["limits"].pop("ephemeral-storage"),
+    ],
     pods.shared_memory: [
-        lambda o: pod_of(find(o, "Deployment", "triton-restore"))["volumes"][1]["emptyDir"].update(sizeLimit="64Mi"),
-        lambda o: pod_of(find(o, "Deployment", "triton-restore"))["volumes"][1]["emptyDir"].pop("medium"),
+        lambda o: _volume(o, "triton-restore", "shm").update(sizeLimit="64Mi"),
+        lambda o: _volume(o, "triton-restore", "shm").pop("medium"),
         lambda o: _container(o)["volumeMounts"].pop(),
     ],
     wiring.services: [

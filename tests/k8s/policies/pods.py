@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from retouch_server.rpc.mask_service import MAX_PNG_BYTES
 from tests.k8s.rendering import (
     Object,
     Objects,
@@ -149,6 +150,17 @@ def disruption(objects: Objects) -> Iterator[str]:
             yield f"{title(each)}: no node could ever be drained"
 
 
+def scratch(objects: Objects) -> Iterator[str]:
+    """Uploads of masks wait in the orchestrator's /tmp; a pod that takes more than it has is evicted, with all its edits."""
+    pod = pod_of(orchestrator(objects))
+    places = {each["mountPath"]: each["name"] for each in pod["containers"][0]["volumeMounts"]}
+    volumes = {each["name"]: each.get("emptyDir", {}) for each in pod["volumes"]}
+    room = volumes.get(places.get("/tmp", ""), {}).get("sizeLimit")
+    for limit in (room, pod["containers"][0]["resources"]["limits"].get("ephemeral-storage")):
+        if not limit or not limit.endswith("Gi") or int(limit.removesuffix("Gi")) << 30 < 32 * MAX_PNG_BYTES:
+            yield f"the orchestrator's room for uploads, {limit}, is less than 32 of the largest"
+
+
 def shared_memory(objects: Objects) -> Iterator[str]:
     """Triton's python backend passes tensors through /dev/shm, of which a pod has 64 MiB unasked."""
     for workload in product(objects):
@@ -171,5 +183,6 @@ POLICIES = (
     grace,
     spread,
     disruption,
+    scratch,
     shared_memory,
 )
