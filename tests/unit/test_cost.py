@@ -58,11 +58,11 @@ def test_no_second_is_lost_or_counted_twice(steps: list[tuple[int, float]]) -> N
 
 
 def test_before_anything_is_measured_the_guess_counts() -> None:
-    assert Cost((0.2, 1.0)).seconds(Work(10, 2)) == pytest.approx(4.0)
+    assert Cost((0.2, 1.0, 0.1)).seconds(Work(10, 2)) == pytest.approx(4.0)
 
 
 def test_both_weights_are_found() -> None:
-    rng, cost = np.random.default_rng(0), Cost((1.0, 1.0))
+    rng, cost = np.random.default_rng(0), Cost((1.0, 1.0, 0.1))
     for _ in range(60):
         work = Work(float(rng.uniform(1, 50)), 0.0)
         work = Work(work.units, float(rng.uniform(0, 0.5)) * work.units)
@@ -72,7 +72,7 @@ def test_both_weights_are_found() -> None:
 
 
 def test_what_is_not_measured_stays_at_the_guess() -> None:
-    cost = Cost((1.0, 2.0))
+    cost = Cost((1.0, 2.0, 0.1))
     for _ in range(30):
         cost.learn(Work(10, 0), 5.0)
     assert cost.seconds(Work(10, 0)) == pytest.approx(5.0, rel=0.05)
@@ -80,7 +80,7 @@ def test_what_is_not_measured_stays_at_the_guess() -> None:
 
 
 def test_a_slower_machine_is_noticed() -> None:
-    cost = Cost((1.0, 0.0))
+    cost = Cost((1.0, 0.0, 0.1))
     for seconds in [10.0] * 20 + [30.0] * 20:
         cost.learn(Work(10), seconds)
     assert cost.seconds(Work(10)) == pytest.approx(30.0, rel=0.15)
@@ -88,7 +88,7 @@ def test_a_slower_machine_is_noticed() -> None:
 
 @given(st.lists(st.tuples(st.floats(0.1, 100), st.floats(0, 1), st.floats(0.01, 1000)), max_size=30))
 def test_an_estimate_is_never_negative_and_grows_with_the_work(told: list[tuple[float, float, float]]) -> None:
-    cost = Cost((0.5, 1.0))
+    cost = Cost((0.5, 1.0, 0.1))
     for windows, share, seconds in told:
         cost.learn(Work(windows, share * windows), seconds)
     little, much = cost.seconds(Work(1, 0.5)), cost.seconds(Work(2, 1.5))
@@ -99,7 +99,7 @@ def test_an_estimate_is_never_negative_and_grows_with_the_work(told: list[tuple[
 
 
 def test_work_far_below_a_unit_is_overhead_and_hardly_counts() -> None:
-    cost = Cost((1.0, 1.0))
+    cost = Cost((1.0, 1.0, 0.1))
     for _ in range(30):
         cost.learn(Work(1e-5), 0.05)
     assert cost.seconds(Work(1)) == pytest.approx(1.0, rel=0.01)

@@ -23,6 +23,9 @@ OFF_PX = 6
 NEAREST, QUIETEST = 24, 0.25
 """Of so many blocks next to the hole the one at this share of their order of strength counts: the calm part of the
 surroundings, where edges and texture of the scene are not taken for grain."""
+OCTAVE = 2.0
+"""Grain is taken from this much coarser on than what a small copy does not show: a fill, the mean of patches, is itself too
+clean in the octave below."""
 FAINTEST = 0.25
 """Levels (root mean square) below which there is no grain: less than rounding makes."""
 _PLANE_PX = 64
@@ -48,11 +51,11 @@ def sample(picture: Pixels, known: Bools, ratio: float) -> F32 | None:
         return None
     away_px = cv2.distanceTransform(known.astype(np.uint8), cv2.DIST_L2, 3)[:height, :width]
     away_px = away_px.reshape(height // BLOCK_PX, BLOCK_PX, width // BLOCK_PX, BLOCK_PX).min(axis=(1, 3))
-    valid = np.flatnonzero(away_px > OFF_PX + ratio)
+    valid = np.flatnonzero(away_px > OFF_PX + OCTAVE * ratio)
     if not valid.size:
         return None
     near = valid[np.argsort(away_px.ravel()[valid], kind="stable")[:NEAREST]]
-    blocks = [_block(picture, int(number), width // BLOCK_PX, ratio) for number in near]
+    blocks = [_block(picture, int(number), width // BLOCK_PX, OCTAVE * ratio) for number in near]
     order = sorted(blocks, key=lambda block: float(np.square(block).mean()))
     chosen = order[int(QUIETEST * (len(order) - 1))]
     return chosen if float(np.square(chosen).mean()) > FAINTEST**2 else None

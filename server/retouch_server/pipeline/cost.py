@@ -54,14 +54,16 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is to be done: `units` of something, such as windows, and what makes it dearer, such as windows' worth of hole."""
+    """What is to be done: `units` of something, such as windows, what makes it dearer, such as windows' worth of hole, and
+    what needs no model, such as windows that are filled from a small copy."""
 
     units: float
     extra: float = 0.0
+    light: float = 0.0
 
     @property
     def features(self) -> NDArray[np.float64]:
-        return np.array([self.units, self.extra])
+        return np.array([self.units, self.extra, self.light])
 
 
 FORGET = 0.9
@@ -72,21 +74,24 @@ PRIOR = 0.01
 
 @dataclass(slots=True)
 class Cost:
-    """Machine seconds of work: units · a + extra · b, a and b ≥ 0, by least squares per unit with forgetting.
+    """Machine seconds of work: units · a + extra · b + light · c, none of them negative, by least squares per unit with
+    forgetting.
 
-    guess: a and b before anything is measured.
+    guess: a, b and c before anything is measured.
     """
 
-    guess: tuple[float, float]
+    guess: tuple[float, float, float]
     measured: int = 0
-    _squares: NDArray[np.float64] = field(default_factory=lambda: np.zeros((2, 2)))
-    _products: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))
+    _squares: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, 3)))
+    _products: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
 
     def learn(self, work: Work, seconds: float) -> None:
         """`work` took `seconds`. Nothing is learnt from nothing."""
-        if work.units <= 0 or seconds <= 0:
+        if work.units + work.light <= 0 or seconds <= 0:
             return
-        weight = 1 / max(work.units, 1.0)  # small and large stages count alike, but for those that are overhead more than work
+        weight = 1 / max(
+            work.units + work.light, 1.0
+        )  # small and large stages count alike, but for those that are overhead more than work
         row = work.features * weight
         self._squares = FORGET * self._squares + np.outer(row, row)
         self._products = FORGET * self._products + row * (seconds * weight)
@@ -100,11 +105,27 @@ class Cost:
         guess = np.array(self.guess)
         if not self.measured:
             return guess
-        ridge = PRIOR * np.eye(2)
-        squares, products = self._squares + ridge, self._products + ridge @ guess
-        weights = np.asarray(np.linalg.solve(squares, products), np.float64)
-        for fixed in np.flatnonzero(weights < 0):  # of two non-negative weights, one alone then has the least squares
-            other = 1 - fixed
-            weights = np.zeros(2)
-            weights[other] = products[other] / squares[other, other]
-        return weights
+        ridge = PRIOR * np.eye(len(guess))
+        return non_negative(self._squares + ridge, self._products + ridge @ guess)
+
+
+def non_negative(squares: NDArray[np.float64], products: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The weights w ≥ 0 of which |A w - b|² is least, from AᵀA and Aᵀb; of all choices of those that are 0 the best.
+
+    For a handful of weights: 2^n small systems, the first of which, with none at 0, nearly always is the answer.
+    """
+    n = len(products)
+    best, least = np.zeros(n), 0.0
+    for chosen in range(2**n - 1, 0, -1):
+        free = [i for i in range(n) if chosen >> i & 1]
+        found = np.linalg.solve(squares[np.ix_(free, free)], products[free])
+        if (found < 0).any():
+            continue
+        weights = np.zeros(n)
+        weights[free] = found
+        if len(free) == n:
+            return weights
+        loss = float(weights @ squares @ weights - 2 * products @ weights)
+        if loss < least:
+            best, least = weights, loss
+    return best

@@ -25,9 +25,11 @@ from retouch_server.pipeline.wish import UNSAID
 
 log = logging.getLogger(__name__)
 
-UNMEASURED_S = (0.5, 1.0)
+SPREAD_S = 0.06
+"""Seconds for a window that is filled from a fill at proxy resolution, before any was measured."""
+UNMEASURED_S = (0.5, 1.0, SPREAD_S)
 """Seconds for a window, and for a window of hole, of a model that never ran here; about the slowest that ships."""
-ROWS_S = (0.02, 0.01)
+ROWS_S = (0.02, 0.01, 0.0)
 """Seconds for an edit, and for a megapixel in or out, beside the models; before any was measured."""
 
 
@@ -90,7 +92,7 @@ class Estimator:
 
     def guess(self, model: str, window_s: float, hole_s: float) -> None:
         """What to start from: seconds for a window, and for a window of hole."""
-        self._costs[model] = Cost((window_s, hole_s))
+        self._costs[model] = Cost((window_s, hole_s, SPREAD_S))
 
     @contextmanager
     def running(self, estimate: Estimate, plan: Plan, request: EditRequest) -> Generator[Run]:
@@ -117,8 +119,11 @@ class Estimator:
 
 def work_of(stage: StagePlan) -> Work:
     """In windows of the stage's model."""
-    window = stage.spec.window_px**2
-    return Work(stage.run_px / window, stage.hole_px / window)
+    window, proxied = stage.spec.window_px**2, stage.proxied
+    if proxied is None:
+        return Work(stage.run_px / window, stage.hole_px / window)
+    units, extra = stage.run_px + proxied.crop_px, stage.hole_px + proxied.hole_px
+    return Work(units / window, extra / window, len(stage.to_spread))
 
 
 def _rows_of(plan: Plan, request: EditRequest) -> Work:

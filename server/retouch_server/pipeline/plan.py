@@ -198,13 +198,13 @@ def _proxied(stage: StagePlan, mask: Mask, findings: Findings, labels: Sequence[
     proxied = find_proxied(mask, regions, labels, stage.spec.window_px, findings.ratio)
     at_full = StageMask(mask, regions, rest)
     tiles = [tile for row in stage.grid for tile in row.tiles if tile.index in stage.to_run]
-    windows = [tile.window for tile in tiles if at_full.any(tile.window)]
+    to_model = [tile for tile in tiles if at_full.any(tile.reach)]
     return replace(
         stage,
-        hole_px=at_full.area_px(windows),
+        hole_px=at_full.area_px([tile.window for tile in to_model]),
         proxied=proxied,
         at_full=at_full,
-        to_spread=frozenset(tile.index for tile in tiles if not at_full.any(tile.window)),
+        to_spread=stage.to_run - {tile.index for tile in to_model},
     )
 
 

@@ -32,7 +32,7 @@ _NEXT = np.ones((3, 3), np.uint8)
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Spreads a fill at proxy resolution over its regions; then `rest` fills the other regions, where the window has some.
+    """Spreads a fill at proxy resolution over its regions; then `rest` fills the others, but not in the windows `alone`.
 
     The fill is enlarged, given the grain of its surroundings and matched to them in tone. Outside the mask every byte stays.
     """
@@ -41,13 +41,14 @@ class Spread:
     proxied: Proxied
     fill: Guide
     seed: int
+    alone: frozenset[Rect]
 
     @property
     def spec(self) -> ModelSpec:
         return self.rest.spec
 
     def view(self, source: Pixels, window: Rect, known: KnownRows | None = None) -> View:
-        view = self.rest.view(source, window, known)
+        view = View(source) if window in self.alone else self.rest.view(source, window, known)
         mask = self.proxied.mask.window(window)
         box = bounds(mask > 0, MARGIN_PX)
         if box is None:
@@ -65,8 +66,7 @@ class Spread:
     def call(self, view: View) -> Call | None:
         if view.given is None:
             return self.rest.call(view)
-        assert view.mask is not None
-        return self.rest.call(_spread(view, view.given)) if view.mask.any() else None
+        return None if view.mask is None else self.rest.call(_spread(view, view.given))
 
     def result(self, view: View, outputs: Mapping[str, Array]) -> Pixels:
         if view.given is not None:

@@ -149,7 +149,8 @@ class TiledStage:
             self._job = job = Fill(plan.spec, plan.at_full or plan.mask, guide, plan.wish)
             if plan.proxied is not None:
                 fill = await fill_proxied(plan.proxied.coarse, pictures, plan.spec, house, self._count_own_retry)
-                self._job = Spread(job, plan.proxied, fill, plan.wish.seed)
+                alone = {tile.window for row in plan.grid for tile in row.tiles if tile.index in plan.to_spread}
+                self._job = Spread(job, plan.proxied, fill, plan.wish.seed, frozenset(alone))
         finally:
             self._leave()
         self._known = Surroundings(plan.mask)
