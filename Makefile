@@ -11,7 +11,7 @@ STUBS  := clients/python
 .PHONY: help setup demo drill test k8s-check test-import fmt lint types protos dashboards draw-dashboards bench up clean
 
 help:            ## list the verbs
-	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 18
+	@grep -E '^[a-z0-9-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 18
 
 setup: $(STAMP)  ## make .venv with the client, the server, Triton and the tools
 

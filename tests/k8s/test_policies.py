@@ -275,3 +275,8 @@ def test_production_brings_no_secret_and_no_store() -> None:
     for build in ("overlays/production", "overlays/production-hpa", "overlays/gpu"):
         kinds = {each["kind"] for each in render(build)}
         assert not kinds & {"Secret", "PersistentVolumeClaim", "StatefulSet"}
+
+
+def test_the_page_for_platform_teams_names_every_build_and_secret() -> None:
+    page = (ROOT / "docs/kubernetes.md").read_text()
+    assert [name for name in (*(f"k8s/{build}" for build in BUILDS), *wiring.BROUGHT) if name not in page] == []

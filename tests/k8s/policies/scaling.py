@@ -75,8 +75,7 @@ def _adapted(metric: Object, namespace: str) -> str:
 def exported() -> frozenset[str]:
     """Names of series that the orchestrator and Triton export."""
     own = {sample.name for family in Metrics().registry.collect() for sample in family.samples}
-    families = {family.name for family in Metrics().registry.collect()}
-    return frozenset(own | families | set(TRITON_METRICS.read_text().split()))
+    return frozenset(own | set(TRITON_METRICS.read_text().split()))
 
 
 def series(query: str) -> set[str]:
