@@ -22,7 +22,7 @@ K8S = Path(__file__).resolve().parents[2] / "k8s"
 MONITORING = K8S / "monitoring"
 NAMESPACE = "retouch"
 CALLED = ("restore", "upscale")
-"""The pools that the orchestrator calls; diffusion takes minutes on two cores, so that pool is scraped and idles."""
+"""The pools that the orchestrator calls; the one for diffusion, slow by nature, is scraped and idles."""
 LEFT_OUT = ("upscale_conservative_x4", "upscale_creative_x4")
 """Models that the load does without: each one costs a start and a self-measurement."""
 

@@ -6,9 +6,11 @@ comparisons, and so is each of its selectors. An absent() is satisfied by its se
 """
 
 import asyncio
+import re
 import shutil
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -22,6 +24,7 @@ from tests.monitoring.scalers import scaler_queries
 
 pytestmark = [pytest.mark.triton, pytest.mark.asyncio(loop_scope="module")]
 RATE = "20s"
+RUNBOOKS = Path(__file__).resolve().parents[2] / "docs/runbooks"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -81,6 +84,18 @@ async def test_every_alert(live: Stack) -> None:
 async def test_every_query_of_the_scalers(live: Stack) -> None:
     queries = scaler_queries()
     assert len(queries) >= 2, "KEDA's and prometheus-adapter's, in k8s/"
+    assert await without_data(live, queries) == []
+
+
+async def test_every_query_of_the_runbooks_is_one_about_series_that_there_are(live: Stack) -> None:
+    """Most have an answer only when something is wrong, so their selectors are asked."""
+    queries: dict[str, str] = {}
+    for path in RUNBOOKS.glob("*.md"):
+        for expr in re.findall(r"```promql\n(.+?)\n```", path.read_text(), re.DOTALL):
+            await live.prometheus.query(expr)  # or it would be refused
+            assert selectors(expr)
+            queries |= {f"{path.stem} {selector}": selector for selector in selectors(expr)}
+    assert len(queries) > 30
     assert await without_data(live, queries) == []
 
 
