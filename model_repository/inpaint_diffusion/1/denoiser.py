@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from levels import F32, RADIUS_PX, SIDE_PX, Bools, Flat, Level
 
-NEAREST = 4
+NEAREST = 2
 EXHAUSTIVE_PAIRS = 8_000_000
 JUMPS_PX = (8, 4, 2, 1)
 LARGEST_NORM = 1900.0
@@ -43,7 +43,7 @@ class Denoiser:
     def __init__(self, level: Level, rng: np.random.Generator) -> None:
         self.level, self._rng = level, rng
         self._is_small = level.pairs <= EXHAUSTIVE_PAIRS
-        self._have = described(level.picture)
+        self._have = described(level.picture, slice(None))
 
     def begun(self, coarse: Level | None, matches: Matches | None) -> Matches:
         """Random matches, or twice the `matches` of the `coarse` level below, where those are sources here."""
@@ -66,7 +66,7 @@ class Denoiser:
 
     def matched(self, noisy: F32, matches: Matches) -> Matches:
         """The nearest sources of the `noisy` window's patches."""
-        wanted = described(noisy)[self.level.targets]
+        wanted = described(noisy, self.level.targets)
         return self._exhaustive(wanted) if self._is_small else self._patch_match(wanted, matches)
 
     def mean(self, matches: Matches, sigma: float) -> F32:
@@ -147,11 +147,12 @@ def voted(level: Level, where: Bools, matches: Matches, sigma: float, sharpness:
     total, weight = np.zeros((len(pixels), 3), np.float32), np.zeros(len(pixels), np.float32)
     for dy in range(-RADIUS_PX, RADIUS_PX + 1):
         for dx in range(-RADIUS_PX, RADIUS_PX + 1):
-            centres = np.clip(pixels - dy * width - dx, 0, height * width - 1)
-            votes = weights[centres] * np.float32(np.exp((dy**2 + dx**2) / (-2.0 * VOTE_SIGMA_PX**2)))
-            proposed = flat[np.clip(field[centres] + dy * wide + dx, 0, len(flat) - 1)]
+            centres = pixels - (dy * width + dx)
+            near = np.float32(np.exp((dy**2 + dx**2) / (-2.0 * VOTE_SIGMA_PX**2)))
+            votes = near * weights.take(centres, axis=0, mode="clip")
+            proposed = flat.take(field.take(centres, axis=0, mode="clip") + (dy * wide + dx), axis=0, mode="clip")
             total += np.einsum("nk,nkc->nc", votes, proposed)
-            weight += votes.sum(axis=1)
+            weight += np.einsum("nk->n", votes)
     out = level.window.copy()
     out.reshape(-1, 3)[pixels] = total / np.maximum(weight, 1e-12)[:, None]
     return out
@@ -177,11 +178,10 @@ _BASIS = _basis()
 _OPPONENT = np.array(((1, 1, 1), (1, 0, -1), (1, -2, 1)), np.float32) / np.sqrt(np.array(((3,), (2,), (6,)), np.float32))
 
 
-def described(picture: F32) -> F32:
-    """[H * W,27], whole numbers: the patch around each pixel of picture [H,W,3] along the basis; orthonormal."""
+def described(picture: F32, where: Flat | slice) -> F32:
+    """[N,27], whole numbers: the patches around the pixels `where`, flat, of picture [H,W,3] along the orthonormal basis."""
     planes = cv2.split(cv2.transform(picture - 128.0, _OPPONENT))
-    out = np.empty((*picture.shape[:2], len(_BASIS)), np.float32)
-    for number, (plane, along_y, along_x) in enumerate(_BASIS):
-        out[..., number] = cv2.sepFilter2D(planes[plane], -1, along_x, along_y, borderType=cv2.BORDER_REPLICATE)
-    norm = np.sqrt(np.square(out).sum(axis=2, keepdims=True))
-    return np.rint(out * np.minimum(1.0, LARGEST_NORM / np.maximum(norm, 1.0))).reshape(-1, len(_BASIS))
+    along = [cv2.sepFilter2D(planes[plane], -1, u, v, borderType=cv2.BORDER_REPLICATE).ravel()[where] for plane, v, u in _BASIS]
+    out = np.stack(along, axis=1)
+    norm = np.sqrt(np.einsum("nd,nd->n", out, out))[:, None]
+    return np.rint(out * np.minimum(1.0, LARGEST_NORM / np.maximum(norm, 1.0)))

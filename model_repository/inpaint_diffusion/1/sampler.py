@@ -19,9 +19,9 @@ cv2.setNumThreads(1)
 use_one_blas_thread()
 
 STEPS = 20
-FIRST_SIGMA = 0.5
+FIRST_SIGMA = 1.0
 """Of the coarsest level, by the deviation of its known pixels."""
-OCTAVE_SIGMA = 0.8
+OCTAVE_SIGMA = 1.5
 """Of each finer level, by the deviation of what it adds."""
 LAST_SIGMA = 0.05
 """Where a level ends, by where it began."""
