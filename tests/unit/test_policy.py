@@ -21,6 +21,14 @@ def test_the_table_in_the_docstring_is_the_one_built_in() -> None:
     built_in = Policy()
     assert dict(written.gates) == dict(built_in.gates)
     assert written.inpaint == built_in.inpaint
+    assert written.precheck == built_in.precheck
+
+
+@pytest.mark.parametrize("value", ["-0.1", "1.1", "true", '"low"'])
+@pytest.mark.parametrize("key", ["fine_texture", "text_dominated"])
+def test_a_limit_of_the_precheck_is_a_score(key: str, value: str) -> None:
+    with pytest.raises(PolicyError, match=f"precheck.{key}.*score from 0 to 1"):
+        parse_policy(f"[precheck]\n{key} = {value}".encode())
 
 
 def test_an_empty_table_is_the_one_built_in_but_for_its_digest() -> None:

@@ -92,6 +92,5 @@ def _white(rows: Span, columns: Span, seed: int) -> F32:
 
 
 def _square(seed: int, y: int, x: int) -> F32:
-    place = (y % 2**32) << 32 | (x % 2**32)
-    bits = np.random.Philox(key=[seed % 2**64, place])
-    return np.random.Generator(bits).standard_normal((_PLANE_PX, _PLANE_PX), np.float32)
+    key = np.array([seed, (y % 2**32) << 32 | x % 2**32], np.uint64)
+    return np.random.Generator(np.random.Philox(key=key)).standard_normal((_PLANE_PX, _PLANE_PX), np.float32)
