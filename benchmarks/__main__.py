@@ -7,12 +7,40 @@ import signal
 import sys
 from types import ModuleType
 
-from benchmarks import blend, cache, capacity, first_tile, halo, holes, identity, incremental, legacy, memory, overhead, seams
+from benchmarks import (
+    blend,
+    cache,
+    capacity,
+    first_tile,
+    halo,
+    holes,
+    identity,
+    incremental,
+    legacy,
+    memory,
+    overhead,
+    precheck,
+    seams,
+)
 from benchmarks.report import Report
 
 BENCHMARKS: dict[str, ModuleType] = {
     module.__name__.rpartition(".")[2]: module
-    for module in (identity, overhead, memory, first_tile, blend, seams, halo, holes, incremental, cache, legacy, capacity)
+    for module in (
+        identity,
+        overhead,
+        memory,
+        first_tile,
+        blend,
+        seams,
+        halo,
+        holes,
+        incremental,
+        cache,
+        precheck,
+        legacy,
+        capacity,
+    )
 }
 """Each has `add_options(parser)` and `async measure(options) -> Report`; its docstring is its help."""
 

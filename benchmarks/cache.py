@@ -14,14 +14,14 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.incremental import Edited, edit, warm_up
-from benchmarks.refining import CHANGED_SHARE, MASKED_SHARE, WHAT, Scene, scene
+from benchmarks.refining import CHANGED_SHARE, FULL, MASKED_SHARE, WHAT, Scene, scene
 from benchmarks.report import Bound, Report, paired_ratio, rounded
 from benchmarks.service import orchestrator, triton
 from retouch import EditOptions, RetouchClient
 from retouch_server.local.triton import LocalTriton
 from tests.support.redis import RedisServer, redis_server
 
-ASKED = EditOptions()
+ASKED = EditOptions(inpaint=FULL)
 BOUNDS = {
     "miss_overhead": Bound(most=0.03),
     "killed_completes": Bound(least=1),

@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.photograph import Pixels
 from benchmarks.processor import processor_s
-from benchmarks.refining import CHANGED_SHARE, MASKED_SHARE, WHAT, Scene, scene
+from benchmarks.refining import CHANGED_SHARE, FULL, MASKED_SHARE, WHAT, Scene, scene
 from benchmarks.report import Bound, Report, paired_ratio, rounded
 from benchmarks.service import orchestrator, triton
 from retouch import Done, EditOptions, RetouchClient, TileReady
@@ -29,7 +29,7 @@ CUT_AT = 0.7
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=int, default=4096, help="side of the square image, px")
     parser.add_argument("--repeats", type=int, default=3, help="rounds; the median counts")
-    parser.add_argument("--inpaint", default="auto", help="the method asked for")
+    parser.add_argument("--inpaint", default=FULL, help="the method asked for")
 
 
 @dataclass(frozen=True, slots=True)
