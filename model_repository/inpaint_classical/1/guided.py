@@ -34,6 +34,9 @@ ROUNDS = 2
 SHARPNESS = 4.0
 GAINS = (0.7, 2.5)
 ENERGY_SIGMA_PX = 6.0
+LIVELIER = 1.4
+"""The guide is smoother than a picture of its size, and so is what its own octave lets expect of the next: of seven large fills
+the detail had 0.7 of the energy that known pixels have where the picture is as lively."""
 ACTIVITY_SIGMA_PX = 2.0
 LEAST_COUNT = 200
 RIM_PX, ALONG_PX, REACH_PX, MOST_LEVELS = 3, 4.0, 24.0, 24.0
@@ -299,7 +302,7 @@ def _due_energy(base: F32, bands: F32, sources: Flat) -> F32:
     bins = np.rint(activity.ravel()[sources]).astype(np.intp)
     count, total = np.bincount(bins), np.bincount(bins, energy.ravel()[sources])
     known = np.flatnonzero(count >= min(LEAST_COUNT, count.max()))
-    return np.interp(activity, known, total[known] / count[known]).astype(np.float32)
+    return LIVELIER * np.interp(activity, known, total[known] / count[known]).astype(np.float32)
 
 
 def _gain(voted: F32, due: F32) -> F32:
