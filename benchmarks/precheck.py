@@ -37,7 +37,7 @@ BOUNDS = {
 AT_FULL = "[precheck]\nfine_texture = 0.0\n"
 """A policy: no texture is coarse enough for a fill at proxy resolution."""
 HOLES = 4
-SIDES_PX = (384, 1400)
+SIDES_PX = (480, 1400)
 
 
 @dataclass(frozen=True, slots=True)
