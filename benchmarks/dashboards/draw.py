@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, MultipleLocator
 
 from benchmarks.dashboards.units import written
 
@@ -117,7 +117,9 @@ def _lines(sheet: _Sheet, panel: dict[str, Any], series: list[Series], box: _Box
     if not any(value > 0 for _, points in series for _, value in points):
         highest = 1.0
     axes.set_ylim(0, highest * 1.03)
-    axes.yaxis.set_major_locator(MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
+    is_binary = options.get("unit") == "bytes"
+    step = 2.0 ** np.ceil(np.log2(highest / 4))
+    axes.yaxis.set_major_locator(MultipleLocator(step) if is_binary else MaxNLocator(4, steps=[1, 2, 2.5, 5, 10]))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
     _time_axis(axes)
 

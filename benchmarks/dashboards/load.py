@@ -108,8 +108,8 @@ class Load:
         await self.called_off()
 
     async def some_minutes(self, minutes: float) -> None:
-        """One caller for a third of the time, two for another, then eight at once for a while, and one again."""
-        for share, callers in ((0.3, 1), (0.3, 2), (0.2, 8), (0.2, 1)):
+        """One caller for a third of the time, two for another, then seven at once for a while, and one again."""
+        for share, callers in ((0.3, 1), (0.3, 2), (0.2, 7), (0.2, 1)):
             async with asyncio.TaskGroup() as group:
                 for _ in range(callers):
                     group.create_task(self._for(60 * minutes * share))
