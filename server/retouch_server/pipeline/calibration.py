@@ -1,45 +1,59 @@
 """How estimates fared against what came, and what follows from it."""
 
-import math
 from collections import deque
 from statistics import median
 
+import numpy as np
+from numpy.typing import NDArray
+
+from retouch_server.pipeline.cost import non_negative
+
 KEPT = 100
-WEIGHT = 0.15
-"""Of a new edit in the moving average of the ratio."""
-MOST_IN_FLIGHT = 8
+FORGET = 0.95
+"""Weight of what is known against one more edit."""
+PRIOR = 0.2
+"""Weight of the belief that an edit takes its own time and what the others in flight take from it, against edits seen."""
 MOST_RATIO = 4.0
-"""One edit moves the average no further: a client that stops reading says nothing about the models."""
+"""An edit that took less than this part of what it was told says no more than one that took that."""
 
 
 class Calibration:
-    """The ratio of actual to estimated seconds, apart for each number of edits in flight when the estimate was made.
+    """What an edit takes, from what it would take alone and from who is there when it starts.
 
-    Who shares the machine with an edit is known when it starts; who will come later is not. Under a steady load that shows in
-    the ratio, and can be learnt from it.
+    Who shares the machine with an edit is known when it starts; who will come later is not. Under a steady load there always is
+    somebody: then it takes its own time for each of those, however little of theirs was left. So the time is a sum with
+    weights: its own seconds, those that edits in flight will take from it, and the rest of an equal share with these. The
+    weights are those of least relative error over the last edits.
     """
 
     def __init__(self) -> None:
-        self._logs: dict[int, float] = {}
+        self._squares = PRIOR * np.eye(3)
+        self._products = PRIOR * np.array([1.0, 1.0, 0.0])
         self._errors: deque[float] = deque(maxlen=KEPT)
 
-    def factor(self, in_flight: int) -> float:
-        """What to multiply an estimate by, with `in_flight` other edits running; 1 before anything is known."""
-        known = [number for number in self._logs if number <= min(in_flight, MOST_IN_FLIGHT)]
-        return math.exp(self._logs[max(known)]) if known else 1.0
+    def seconds(self, own_s: float, wait_s: float, in_flight: int) -> float:
+        """What an edit of `own_s` takes, from which `in_flight` others take `wait_s`: the sum before any is known."""
+        return float(_features(own_s, wait_s, in_flight) @ non_negative(self._squares, self._products))
 
-    def learn(self, raw_s: float, told_s: float, actual_s: float, in_flight: int) -> None:
-        """An edit took `actual_s`; its estimate was `raw_s` before and `told_s` after the factor."""
-        if min(raw_s, told_s, actual_s) <= 0:
+    def learn(self, own_s: float, wait_s: float, in_flight: int, told_s: float, actual_s: float) -> None:
+        """An edit of which `told_s` was said took `actual_s`."""
+        if min(own_s, told_s, actual_s) <= 0:
             return
         self._errors.append(abs(told_s / actual_s - 1))
-        number = min(in_flight, MOST_IN_FLIGHT)
-        limit = math.log(MOST_RATIO)
-        ratio = max(-limit, min(limit, math.log(actual_s / raw_s)))
-        known = self._logs.get(number)
-        self._logs[number] = ratio if known is None else known + WEIGHT * (ratio - known)
+        row = _features(own_s, wait_s, in_flight) / max(actual_s, told_s / MOST_RATIO)
+        self._squares = _forgotten(self._squares, np.eye(3)) + np.outer(row, row)
+        self._products = _forgotten(self._products, np.array([1.0, 1.0, 0.0])) + row
 
     @property
     def error(self) -> float:
         """Median of |estimated / actual - 1| over the last edits; 0 before any."""
         return median(self._errors) if self._errors else 0.0
+
+
+def _features(own_s: float, wait_s: float, in_flight: int) -> NDArray[np.float64]:
+    return np.array([own_s, wait_s, max(0.0, own_s * in_flight - wait_s)])
+
+
+def _forgotten(sums: NDArray[np.float64], prior: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What is known fades, the prior does not."""
+    return FORGET * sums + (1 - FORGET) * PRIOR * prior

@@ -36,26 +36,21 @@ ROWS_S = (0.02, 0.01, 0.0)
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """What an edit should take. `stages_s`: machine time of each stage that runs; `rows_s`: of taking rows in and giving them
-    out; `wait_s`: what the edits that run already will take from it; `factor`: how such estimates fared; `error`: median of
-    |estimated / actual - 1| over the last ones, 0 before any; `in_flight`: edits that ran when it was made.
+    out; `wait_s`: what edits that run already will take from it; `in_flight`: how many these are; `total_s`: from `accepted` to
+    `done`, as such estimates fared; `error`: median of |estimated / actual - 1| over the last ones, 0 before any.
     """
 
     stages_s: dict[StageName, float]
-    rows_s: float = 0.0
-    wait_s: float = 0.0
-    factor: float = 1.0
-    error: float = 0.0
-    in_flight: int = 0
+    rows_s: float
+    wait_s: float
+    in_flight: int
+    total_s: float
+    error: float
 
     @property
     def own_s(self) -> float:
         """Machine time of the edit, were it alone. Stages overlap in time but share the models' processors."""
         return sum(self.stages_s.values()) + self.rows_s
-
-    @property
-    def total_s(self) -> float:
-        """From `accepted` to `done`."""
-        return (self.own_s + self.wait_s) * self.factor
 
 
 class Run:
@@ -83,8 +78,9 @@ class Estimator:
         stages_s = {stage.name: self._costs[stage.spec.name].seconds(work_of(stage)) for stage in plan.stages}
         rows_s = self._rows.seconds(_rows_of(plan, request))
         own_s = sum(stages_s.values()) + rows_s
-        factor, error = self._calibration.factor(len(self._ends_s)), self._calibration.error
-        return Estimate(stages_s, rows_s, self.wait(own_s), factor, error, len(self._ends_s))
+        wait_s, in_flight = self.wait(own_s), len(self._ends_s)
+        total_s = self._calibration.seconds(own_s, wait_s, in_flight)
+        return Estimate(stages_s, rows_s, wait_s, in_flight, total_s, self._calibration.error)
 
     def learn(self, model: str, work: Work, seconds: float) -> None:
         """`work` took `model` so many machine seconds."""
@@ -107,7 +103,7 @@ class Estimator:
         if not run.is_typical:
             return
         actual_s = self._clock() - began_s
-        self._calibration.learn(estimate.own_s + estimate.wait_s, estimate.total_s, actual_s, estimate.in_flight)
+        self._calibration.learn(estimate.own_s, estimate.wait_s, estimate.in_flight, estimate.total_s, actual_s)
         if was_alone and not self._ends_s:
             self._rows.learn(_rows_of(plan, request), actual_s - run.machine_s)
 
