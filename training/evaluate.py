@@ -16,6 +16,7 @@ MODULES = {
     "upscale": "training.upscale.evaluate",
     "text_removal": "training.text.evaluate",
     "inpaint_patch": "training.inpaint.evaluate",
+    "inpaint_diffusion": "training.inpaint.evaluate_diffusion",
     "precheck": "training.precheck.evaluate",
 }
 """Model or family -> the module that measures it. A module that is not there yet, or whose weights are not, is left out."""

@@ -1,4 +1,4 @@
-"""What stands in the four models' configurations and beside them."""
+"""What stands in the python models' configurations and beside them."""
 
 import re
 from types import ModuleType
@@ -7,7 +7,9 @@ import pytest
 
 from tests.models.conftest import REPOSITORY
 
-MODELS = {"precheck": "precheck", "text_detect": "text_detect", "text_removal": "text_removal", "inpaint_classical": "inpaint"}
+MODELS = {"precheck": "precheck", "text_detect": "text_detect", "text_removal": "text_removal"} | {
+    name: "inpaint" for name in ("inpaint_classical", "inpaint_diffusion")
+}
 KEYS = {"kind", "method", "window_px", "halo_px", "receptive_field_px", "multiple_px", "scale", "deterministic"} | {
     "takes_prompt"
 }
@@ -33,13 +35,16 @@ def test_every_model_has_a_card(model: str) -> None:
         assert heading in card
 
 
-def test_the_file_that_talks_to_triton_is_the_same_everywhere() -> None:
-    assert len({(REPOSITORY / model / "1" / "wire.py").read_bytes() for model in MODELS}) == 1
+@pytest.mark.parametrize("shared", ["wire.py", "threads.py"])
+def test_a_file_that_several_models_have_is_the_same_everywhere(shared: str) -> None:
+    held = [path.read_bytes() for model in MODELS for path in (REPOSITORY / model / "1").glob(shared)]
+    assert len(held) > 1
+    assert len(set(held)) == 1
 
 
-def test_the_files_share_no_module_name_but_that_one() -> None:
+def test_the_files_share_no_module_name_but_those() -> None:
     names = [path.stem for model in MODELS for path in (REPOSITORY / model / "1").glob("*.py")]
-    assert {name for name in names if names.count(name) > 1} == {"wire", "model"}
+    assert {name for name in names if names.count(name) > 1} == {"wire", "threads", "model"}
 
 
 def test_models_import_nothing_of_the_checkout(exemplar: ModuleType, removal: ModuleType) -> None:

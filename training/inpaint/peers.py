@@ -49,14 +49,34 @@ def fsr(quality: str) -> Fill:
 
 def classical(repository: Path) -> Fill:
     """Our own inpaint_classical, straight from its file."""
-    path = repository / "inpaint_classical" / "1" / "exemplar.py"
-    spec = importlib.util.spec_from_file_location("exemplar", path)
+    return _module(repository, "inpaint_classical", "exemplar").fill
+
+
+def diffusion(repository: Path, seed: int) -> Fill:
+    """Our own inpaint_diffusion, straight from its files, without a guide."""
+    draw = _module(repository, "inpaint_diffusion", "sampler").fill
+
+    def fill(image: U8, mask: U8) -> U8:
+        nothing = np.zeros((*mask.shape, 4), np.uint8)
+        return draw(image, mask[:, :, None], nothing, nothing[:1, :1], 1, seed)
+
+    return fill
+
+
+def _module(repository: Path, model: str, name: str) -> Any:
+    """A file of a model's, its neighbours importable, as Triton's stub imports it."""
+    folder = repository / model / "1"
+    spec = importlib.util.spec_from_file_location(name, folder / f"{name}.py")
     if spec is None or spec.loader is None:
-        raise FileNotFoundError(path)
+        raise FileNotFoundError(folder / f"{name}.py")
     module: Any = importlib.util.module_from_spec(spec)
-    sys.modules["exemplar"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module.fill
+    sys.modules[name] = module  # dataclasses look their module up
+    sys.path.insert(0, str(folder))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(folder))
+    return module
 
 
 def exported(path: Path, threads: int = 1) -> Fill:
