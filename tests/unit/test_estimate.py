@@ -70,7 +70,8 @@ async def test_an_edit_that_took_longer_than_told_moves_the_next_estimate() -> N
     first = estimator.estimate(*planned)
     assert first.total_s == pytest.approx(first.own_s)
     assert first.error == 0.0
-    with estimator.running(first, *planned):
+    with estimator.running(first, *planned) as run:
+        run.machine_s = 2 * first.total_s
         clock.now_s += 2 * first.total_s
     second = estimator.estimate(*planned)
     assert 1.4 * first.total_s < second.total_s < 2 * first.total_s
