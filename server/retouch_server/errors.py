@@ -154,7 +154,7 @@ class RetryLater(RetouchError):
 
 
 class Overloaded(RetryLater):
-    """The queue of edits is full."""
+    """The queue of edits is full, or too many masks are being uploaded."""
 
 
 class ClientBudgetExceeded(RetryLater):

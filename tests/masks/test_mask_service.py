@@ -225,6 +225,29 @@ async def test_a_silent_upload_ends(served: Served, first: list[pb.PutMaskReques
     assert await served.store.versions("image") == []
 
 
+async def test_more_uploads_than_there_is_room_for_are_told_to_come_back(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mask_service, "UPLOADS_AT_ONCE", 2)
+    under_way = [served.stub.PutMask(timeout=TIMEOUT_S) for _ in range(2)]
+    for number, call in enumerate(under_way):
+        await call.write(opened(f"image{number}"))
+        await call.write(pb.PutMaskRequest(chunk=GOOD))
+    refused = None
+    for _ in range(200):  # until both have begun on the server
+        try:
+            await served.put([opened("third"), *chunks(GOOD)])
+        except aio.AioRpcError as error:
+            refused = error
+            break
+    assert refused is not None
+    assert reason(refused)[:2] == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+    for call in under_way:
+        await call.done_writing()
+        assert (await call).created
+    assert (await served.put([opened("fourth"), *chunks(GOOD)])).created
+
+
 async def test_a_client_that_vanishes_after_its_last_chunk_stores_nothing(served: Served) -> None:
     for _ in range(20):
         call = served.stub.PutMask(timeout=TIMEOUT_S)

@@ -34,7 +34,7 @@ _ALIGNMENT = 64
 
 # Answers that another attempt, or another replica, may turn into a result. Triton reports them as INTERNAL or INVALID_ARGUMENT.
 _PASSING = (
-    "is not healthy",  # the python backend's process died; Triton starts another
+    "is not healthy",  # the python backend's process died: another replica may do it, or this one after a restart
     "failed to launch the stub",
     "stub process",
     "has no available versions",

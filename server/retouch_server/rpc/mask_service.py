@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
 from retouch.v1 import image_pb2, mask_service_pb2, mask_service_pb2_grpc
-from retouch_server.errors import BadField, BadSequence, InvalidRequest, UploadStalled, VersionConflict
+from retouch_server.errors import BadField, BadSequence, InvalidRequest, Overloaded, UploadStalled, VersionConflict
 from retouch_server.imaging.codec import decode_proxy, encode_png
 from retouch_server.imaging.mask import Mask
 from retouch_server.masks.registry import MaskRegistry, StoredMask, parse_image_id
@@ -30,6 +30,8 @@ MAX_PAGE = 100
 STALL_S = 30.0
 _IN_MEMORY_BYTES = 1024 * 1024  # of an upload under way; more of it waits on disk
 _WRITES_AT_ONCE = 4  # each holds a whole PNG
+UPLOADS_AT_ONCE = 32  # on disk, 2 GiB at most; what has more to take is told to come back
+_RETRY_AFTER_S = 1.0
 
 
 class MaskService(mask_service_pb2_grpc.MaskServiceServicer):
@@ -42,10 +44,14 @@ class MaskService(mask_service_pb2_grpc.MaskServiceServicer):
         self._registry, self._executor, self._detect, self._metrics = registry, executor, detect, metrics
         self._stall_s = stall_s
         self._writes = asyncio.Semaphore(_WRITES_AT_ONCE)
+        self._uploads = 0
 
     async def PutMask(  # noqa: N802 - the name in the proto
         self, request_iterator: AsyncIterator[mask_service_pb2.PutMaskRequest], context: Any
     ) -> mask_service_pb2.PutMaskResponse:
+        if self._uploads >= UPLOADS_AT_ONCE:
+            raise Overloaded(f"{self._uploads} masks are being uploaded already; try again", _RETRY_AFTER_S)
+        self._uploads += 1
         try:
             stored, is_new = await self._put(request_iterator)
         except VersionConflict:
@@ -54,6 +60,8 @@ class MaskService(mask_service_pb2_grpc.MaskServiceServicer):
         except (InvalidRequest, UploadStalled):
             self._count("refused")
             raise
+        finally:
+            self._uploads -= 1
         self._count("created" if is_new else "unchanged")
         return mask_service_pb2.PutMaskResponse(version=_to_version(stored), created=is_new)
 
