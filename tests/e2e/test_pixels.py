@@ -35,6 +35,11 @@ def closeness_db(a: Any, b: Any) -> float:
     return float(10 * np.log10(255**2 / max(1e-9, np.mean((a.astype(float) - b) ** 2))))
 
 
+def grain_levels(image: Image, where: Any) -> float:
+    """What a blurred copy does not show, standard deviation."""
+    return float(np.std((image - cv2.GaussianBlur(image.astype(np.float32), (0, 0), 2.0))[where]))
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("layout", ["RGB", "RGBA", "gray"])
 async def test_the_identity_gives_the_image_back(service: LocalService, size: tuple[int, int], layout: str) -> None:
@@ -191,3 +196,22 @@ async def test_the_same_edit_twice_gives_the_same_bytes(service: LocalService) -
     async with RetouchClient(service.target) as client:
         first, second = [await client.edit_image(image, mask, inpaint="classical", text_removal="never") for _ in range(2)]
     assert np.array_equal(first, second)
+
+
+async def test_a_smooth_region_is_filled_at_proxy_resolution_and_keeps_its_grain(service: LocalService) -> None:
+    image, mask = landscape(1300, 1500), np.zeros((1300, 1500), np.uint8)
+    cv2.circle(mask, (720, 560), 110, 255, -1)
+    damaged = np.where(mask[:, :, None] > 0, np.uint8(20), image)
+    async with RetouchClient(service.target) as client:
+        told = await client.precheck(damaged, mask, text_removal="never")
+        assert [region.route for region in told.findings.regions] == ["inpaint_proxy"]
+        result = await client.edit_image(damaged, mask, text_removal="never")
+        asked = await client.edit_image(damaged, mask, text_removal="never", inpaint="proxy")
+        full = await client.edit_image(damaged, mask, text_removal="never", inpaint="classical")
+    hole = mask > 0
+    assert np.array_equal(result, asked)
+    assert np.array_equal(result[~hole], image[~hole])
+    assert not np.array_equal(result, full)
+    assert closeness_db(result[hole], image[hole]) > closeness_db(full[hole], image[hole]) - 1.5
+    inside = cv2.erode(mask, np.ones((9, 9), np.uint8)) > 0
+    assert 0.6 < grain_levels(result, inside) / grain_levels(image, inside) < 1.4
