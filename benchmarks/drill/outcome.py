@@ -7,7 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.drill.load import Edit
-from benchmarks.report import Bound, Report
+from benchmarks.report import Bound, Report, rounded
 
 EXPECTED_ALERTS = frozenset({"RetouchTritonDown", "RetouchOrchestratorDown", "RetouchEditsLate"})
 """The last since all servers share one small machine, half of them is away for minutes, and the load stays as it is."""
@@ -84,7 +84,7 @@ def report(phases: Sequence[Phase], edits: Sequence[Edit], times: Mapping[str, f
         "triton_alert_s": Bound(most=120), "orchestrator_alert_s": Bound(most=120), "unexpected_alerts": zero,
     }  # fmt: skip
     notes = ["alerts that fired: " + (", ".join(sorted(fired)) or "none")]
-    return Report("drill", figures, bounds, notes)
+    return Report("drill", rounded(figures), bounds, notes)
 
 
 def plot(path: Path, phases: Sequence[Phase], marks: Sequence[Mark], edits: Sequence[Edit]) -> None:
@@ -112,7 +112,7 @@ def plot(path: Path, phases: Sequence[Phase], marks: Sequence[Mark], edits: Sequ
         axes.bar(seconds, heights, 1.0, base, label=f"{label}: {sum(counts.values())}", color=colour)
         base = [below + height for below, height in zip(base, heights, strict=True)]
     top = max(base) or 1.0
-    for phase in phases[:-1]:
+    for phase in phases[1:-2]:  # the steady ones at both ends are too narrow for their names
         axes.axvline(phase.began_s - zero_s, color="black", linewidth=1)
         axes.text(phase.began_s - zero_s + 1, 1.73 * top, phase.name, fontsize=9)
     label_s = -LABEL_S
@@ -122,7 +122,8 @@ def plot(path: Path, phases: Sequence[Phase], marks: Sequence[Mark], edits: Sequ
             label_s = max(at_s, label_s + LABEL_S)
             axes.plot([at_s, at_s, label_s], [0, top, 1.1 * top], color="black", linewidth=0.5, linestyle=":")
             axes.text(label_s, 1.11 * top, mark.what, rotation=60, fontsize=7, ha="left", va="bottom")
-    axes.set(xlabel="seconds", ylabel="edits that ended, per second", xlim=(0, last), ylim=(0, 1.8 * top))
+    axes.set(xlabel="seconds", ylabel="edits that ended, per second", xlim=(0, last + LABEL_S), ylim=(0, 1.8 * top))
+    axes.axvline(phases[-2].began_s - zero_s, color="black", linewidth=1)
     axes.legend(loc="lower left", fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=80)

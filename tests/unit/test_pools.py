@@ -37,8 +37,10 @@ class Server(FakeBackend):
         super().__init__({spec.name: (spec, lambda inputs: inputs) for spec in specs}, gate=gate)  # type: ignore[arg-type]
         self.is_away = False
         self.is_closed = False
+        self.asked = 0  # for its index
 
     async def specs(self) -> list[ModelSpec]:
+        self.asked += 1
         if self.is_away:
             raise ModelUnavailable("away", 1.0)
         return await super().specs()
@@ -219,6 +221,22 @@ async def test_after_a_failure_names_and_indices_are_looked_at_without_being_ask
     async with patient.infer(call_of("fast")):
         assert calls(new) == [1]
     await cluster.pools.close()
+
+
+async def test_a_server_that_is_back_is_known_within_a_second_and_the_others_are_left_alone(
+    three: tuple[Cluster, list[Server]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pools, "LOOK_AGAIN_S", 0.01)
+    cluster, servers = three
+    servers[0].is_away = True
+    await cluster.pools.specs()
+    asked = [server.asked for server in servers]
+    await eventually(lambda: servers[0].asked > asked[0] + 3)
+    servers[0].is_away = False
+    await eventually(lambda: all(replica.is_well for replica in cluster.pools._replicas.values()))
+    assert [server.asked for server in servers[1:]] == asked[1:]
+    await cluster.call("fast", 6)
+    assert calls(*servers) == [2, 2, 2]
 
 
 async def test_a_model_that_nobody_serves_is_away() -> None:

@@ -5,8 +5,9 @@ own, a replica. A replica serves what its own index says, whichever pool it is i
 one only the slow ones, and several may have the same.
 
 - Names are resolved anew and every index is read again each time that `specs` is called, which the catalogue does every few
-  seconds, and a second after a call failed. A replica that is new gets its share from then on; one whose address is gone
-  finishes its calls and is let go. A name that does not resolve keeps the addresses that it had.
+  seconds. From a failure on names are resolved every second, and the replicas that are not well are asked, until all are. A
+  replica that is new gets its share from then on; one whose address is gone finishes its calls and is let go. A name that
+  does not resolve keeps the addresses that it had.
 - A replica at which a call failed gets no more calls of that model until its index has been read again; one whose index
   cannot be read gets none at all. Where no other replica is left those are tried all the same: they may be back.
 - Replicas that describe a model differently (another digest, say, in the midst of a rollout) are not mixed: results are kept
@@ -29,7 +30,7 @@ log = logging.getLogger(__name__)
 
 RETRY_AFTER_S = 2.0
 LOOK_AGAIN_S = 1.0
-"""After a call failed: how soon names and indices are looked at again."""
+"""How often those that are not well are looked at."""
 
 
 @dataclass(eq=False, slots=True)
@@ -43,6 +44,11 @@ class _Replica:
     suspects: set[str] = field(default_factory=set[str])  # models of which a call failed since the index was read
     calls: int = 0
     idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def is_well(self) -> bool:
+        """Whether its index was read, and no call has failed since."""
+        return self.is_up and not self.suspects
 
     async def look(self) -> None:
         """Reads the index."""
@@ -72,6 +78,7 @@ class Pools:
 
     def __init__(self, names: Sequence[Address], connect: Callable[[str], ModelServer], resolve: Resolve = resolve) -> None:
         self._found: dict[Address, list[Address]] = {name: [] for name in names}
+        self._unresolved: set[Address] = set()
         self._connect = connect
         self._resolve = resolve
         self._replicas: dict[Address, _Replica] = {}
@@ -79,12 +86,14 @@ class Pools:
         self._serving: dict[str, list[_Replica]] = {}
         self._disputes: dict[str, tuple[frozenset[ModelSpec], ModelSpec]] = {}  # what differs, and what won
         self._looking = asyncio.Lock()
-        self._look_soon: asyncio.Task[None] | None = None
+        self._mending: asyncio.Task[None] | None = None
         self._leaving: set[asyncio.Task[None]] = set()
 
     async def specs(self) -> list[ModelSpec]:
         """All models, after a look at every name and index. Errors: ModelUnavailable where no server answers."""
-        await self._look()
+        await self._look(lambda replica: True)
+        if not self._is_well():
+            self._mend()
         if not any(replica.is_up for replica in self._replicas.values()):
             raise ModelUnavailable("no model server answers", RETRY_AFTER_S)
         return [self._specs[name] for name in sorted(self._specs)]
@@ -94,7 +103,7 @@ class Pools:
         """As `ModelBackend.infer`."""
         replica = self._choose(call.model, turn)
         if replica is None:
-            self._look_shortly()
+            self._mend()
             raise ModelUnavailable(f"no model server has {call.model} ready", RETRY_AFTER_S)
         replica.calls += 1
         try:
@@ -103,7 +112,7 @@ class Pools:
                     outputs = await stack.enter_async_context(replica.server.infer(call))
                 except ModelUnavailable:
                     replica.suspects.add(call.model)
-                    self._look_shortly()
+                    self._mend()
                     raise
                 yield outputs
         finally:
@@ -112,9 +121,9 @@ class Pools:
 
     async def close(self) -> None:
         """Waits for what still runs and closes every server."""
-        if self._look_soon is not None:
-            self._look_soon.cancel()
-            await asyncio.gather(self._look_soon, return_exceptions=True)
+        if self._mending is not None:
+            self._mending.cancel()
+            await asyncio.gather(self._mending, return_exceptions=True)
         await asyncio.gather(*self._leaving, *(replica.let_go() for replica in self._replicas.values()))
 
     def _choose(self, model: str, turn: int) -> _Replica | None:
@@ -122,24 +131,39 @@ class Pools:
         candidates = [replica for replica in serving if replica.is_up and model not in replica.suspects] or serving
         return candidates[turn % len(candidates)] if candidates else None
 
-    def _look_shortly(self) -> None:
-        if self._look_soon is None or self._look_soon.done():
-            self._look_soon = asyncio.create_task(self._look(LOOK_AGAIN_S))
+    def _is_well(self) -> bool:
+        return all(replica.is_well for replica in self._replicas.values())
 
-    async def _look(self, after_s: float = 0.0) -> None:
-        await asyncio.sleep(after_s)
+    def _mend(self) -> None:
+        """Looks at what is not well, from a second from now on until all is."""
+
+        async def mend() -> None:
+            is_well = False
+            while not is_well:
+                await asyncio.sleep(LOOK_AGAIN_S)
+                await self._look(lambda replica: not replica.is_well)
+                is_well = self._is_well()
+
+        if self._mending is None or self._mending.done():
+            self._mending = asyncio.create_task(mend())
+
+    async def _look(self, which: Callable[[_Replica], bool]) -> None:
+        """Resolves all names, and reads the indices of some replicas."""
         async with self._looking:
             await asyncio.gather(*map(self._look_up, self._found))
             self._replace({address for found in self._found.values() for address in found})
             self._settle()  # before anybody calls one that is let go
-            await asyncio.gather(*(replica.look() for replica in self._replicas.values()))
+            await asyncio.gather(*(replica.look() for replica in self._replicas.values() if which(replica)))
             self._settle()
 
     async def _look_up(self, name: Address) -> None:
         try:
             self._found[name] = await self._resolve(name)
+            self._unresolved.discard(name)
         except OSError as error:
-            log.warning("%s does not resolve, and keeps its %d addresses: %s", name, len(self._found[name]), error)
+            if name not in self._unresolved:
+                log.warning("%s does not resolve, and keeps its %d addresses: %s", name, len(self._found[name]), error)
+            self._unresolved.add(name)
 
     def _replace(self, addresses: set[Address]) -> None:
         """Replicas for the addresses that are new; those whose address is gone are let go."""
