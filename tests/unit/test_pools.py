@@ -270,6 +270,30 @@ async def test_servers_that_differ_in_a_digest_are_not_mixed(caplog: pytest.LogC
     await cluster.pools.close()
 
 
+async def test_another_digest_is_not_called_before_the_catalogue_knows_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its results would be kept under the old one."""
+    monkeypatch.setattr(pools, "LOOK_AGAIN_S", 0.01)
+    server = Server(FAST)
+    cluster = Cluster(fast={"10.0.0.1": server})
+    assert await cluster.pools.specs() == [FAST]
+    server.faults.append(ModelUnavailable("restarting", 1.0))
+    with pytest.raises(ModelUnavailable, match="restarting"):
+        async with cluster.pools.infer(call_of("fast")):
+            pass
+    server._models = Server(NEWER)._models
+    asked = server.asked
+    await eventually(lambda: server.asked > asked)
+    calls(server)
+    with pytest.raises(ModelUnavailable, match="no model server has fast ready"):
+        async with cluster.pools.infer(call_of("fast")):
+            pass
+    assert calls(server) == [0]
+    assert await cluster.pools.specs() == [NEWER]
+    await cluster.call("fast")
+    assert calls(server) == [1]
+    await cluster.pools.close()
+
+
 @pytest.mark.parametrize(
     ("text", "address"),
     [

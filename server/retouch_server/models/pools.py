@@ -96,6 +96,9 @@ class Pools:
             self._mend()
         if not any(replica.is_up for replica in self._replicas.values()):
             raise ModelUnavailable("no model server answers", RETRY_AFTER_S)
+        # Nothing is awaited from here on: the caller must know of another digest before anybody is called by it.
+        self._elect()
+        self._assign()
         return [self._specs[name] for name in sorted(self._specs)]
 
     @asynccontextmanager
@@ -152,9 +155,9 @@ class Pools:
         async with self._looking:
             await asyncio.gather(*map(self._look_up, self._found))
             self._replace({address for found in self._found.values() for address in found})
-            self._settle()  # before anybody calls one that is let go
+            self._assign()  # before anybody calls one that is let go
             await asyncio.gather(*(replica.look() for replica in self._replicas.values() if which(replica)))
-            self._settle()
+            self._assign()
 
     async def _look_up(self, name: Address) -> None:
         try:
@@ -175,8 +178,15 @@ class Pools:
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
 
-    def _settle(self) -> None:
-        """What is served under each name, and by whom: replicas that answer are heard first, then those that did."""
+    def _assign(self) -> None:
+        """Who serves the models as they were elected."""
+        self._serving = {
+            name: [replica for replica in self._replicas.values() if replica.specs.get(name) == spec]
+            for name, spec in self._specs.items()
+        }
+
+    def _elect(self) -> None:
+        """What is served under each name: replicas that answer are heard first, then those that did."""
         said: dict[str, Counter[ModelSpec]] = {}
         for is_up in (True, False):
             heard = [replica for replica in self._replicas.values() if replica.is_up == is_up]
@@ -185,10 +195,6 @@ class Pools:
                 found.setdefault(spec.name, Counter())[spec] += 1
             said = found | said
         specs = {name: self._winner(name, votes) for name, votes in said.items()}
-        self._serving = {
-            name: [replica for replica in self._replicas.values() if replica.specs.get(name) == spec]
-            for name, spec in specs.items()
-        }
         for spec in (spec for replica in self._replicas.values() for spec in replica.specs.values()):
             specs.setdefault(spec.name, spec)  # ready nowhere
         self._specs = specs
