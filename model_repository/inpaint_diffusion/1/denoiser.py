@@ -77,17 +77,17 @@ class Denoiser:
         sources = self.level.sources
         have = self._have[sources]
         squares = np.einsum("nd,nd->n", have, have)
-        count = min(NEAREST, len(sources))
-        found, costs = np.zeros((len(wanted), NEAREST), np.intp), np.full((len(wanted), NEAREST), np.inf, np.float32)
+        found, costs = np.empty((len(wanted), NEAREST), np.intp), np.empty((len(wanted), NEAREST), np.float32)
         block = max(1, 2_000_000 // len(sources))
         for start in range(0, len(wanted), block):
             rows = slice(start, start + block)
             distance = squares - 2.0 * (wanted[rows] @ have.T)
-            best = np.argpartition(distance, count - 1, axis=1)[:, :count]
-            found[rows, :count] = best
-            costs[rows, :count] = np.take_along_axis(distance, best, 1)
-        costs += np.einsum("nd,nd->n", wanted, wanted)[:, None]
-        return _sorted(sources[found], costs)
+            each = np.arange(len(distance))
+            for number in range(NEAREST):
+                best = np.argmin(distance, axis=1)
+                found[rows, number], costs[rows, number] = best, distance[each, best]
+                distance[each, best] = np.inf
+        return Matches(sources[found], costs + np.einsum("nd,nd->n", wanted, wanted)[:, None])
 
     def _patch_match(self, wanted: F32, matches: Matches) -> Matches:
         """Each target is offered its neighbours' matches, moved as they lie, and random ones near its own: two rounds."""
@@ -121,12 +121,8 @@ class Denoiser:
             difference = wanted - self._have[offers[:, column]]
             costs[:, column] = np.einsum("nd,nd->n", difference, difference)
         costs[~usable] = np.inf
-        return _sorted(offers, costs)
-
-
-def _sorted(sources: Flat, costs: F32) -> Matches:
-    order = np.argsort(costs, axis=1, kind="stable")[:, :NEAREST]
-    return Matches(np.take_along_axis(sources, order, 1), np.take_along_axis(costs, order, 1))
+        order = np.argsort(costs, axis=1, kind="stable")[:, :NEAREST]
+        return Matches(np.take_along_axis(offers, order, 1), np.take_along_axis(costs, order, 1))
 
 
 def voted(level: Level, where: Bools, matches: Matches, sigma: float, sharpness: float = 1.0) -> F32:
