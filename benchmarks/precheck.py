@@ -37,7 +37,7 @@ BOUNDS = {
 AT_FULL = "[precheck]\nfine_texture = 0.0\n"
 """A policy: no texture is coarse enough for a fill at proxy resolution."""
 HOLES = 4
-SIDES_PX = (480, 1400)
+SIDES_PX = (480, 1100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +63,8 @@ class Timed:
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, help="photographs; none: the one that ships, again and again")
     parser.add_argument("--photographs", type=int, default=18, help="how many pictures with holes, and how many with captions")
-    parser.add_argument("--edits", type=int, default=40, help="edits whose estimates count, one at a time and four at a time")
-    parser.add_argument("--warm-up", type=int, default=10, help="edits before these, from which the estimates learn")
+    parser.add_argument("--edits", type=int, default=20, help="edits whose estimates count: one at a time, then four")
+    parser.add_argument("--warm-up", type=int, default=8, help="edits before these, from which the estimates learn")
     parser.add_argument("--pictures", type=Path, help="a folder for truth, full resolution and routed, at 1:1, of each hole")
 
 
