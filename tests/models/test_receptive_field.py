@@ -18,6 +18,7 @@ import pytest
 from benchmarks.photograph import photograph
 from retouch_server.geometry import ceil_div
 from retouch_server.models.spec import Kind, ModelSpec
+from tests.models.conftest import load
 from tests.models.onnx_models import NAMES, SPECS, OnnxModel, onnx_model
 from tests.models.pictures import U8
 from tests.models.test_text_detect import weights
@@ -124,6 +125,12 @@ def test_the_detector_looks_as_far_as_it_says(detector: ModuleType) -> None:
 def test_the_classical_fill_looks_as_far_as_it_says(exemplar: ModuleType) -> None:
     spec = SPECS["inpaint_classical"]
     check_declared(spec, reach_px(exemplar.fill, spec))
+
+
+def test_the_diffusion_fill_looks_as_far_as_it_says() -> None:
+    sampler, spec = load("inpaint_diffusion", "sampler"), SPECS["inpaint_diffusion"]
+    nothing = np.zeros((spec.window_px, spec.window_px, 4), np.uint8)
+    check_declared(spec, reach_px(lambda image, mask: sampler.fill(image, mask, nothing, nothing[:1, :1], 1, 1), spec))
 
 
 @pytest.mark.parametrize("radius", [0, 3, 11])
