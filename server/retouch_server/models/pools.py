@@ -19,6 +19,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import Context
 from dataclasses import dataclass, field
 
 from retouch_server.errors import ModelUnavailable
@@ -148,7 +149,8 @@ class Pools:
                 is_well = self._is_well()
 
         if self._mending is None or self._mending.done():
-            self._mending = asyncio.create_task(mend())
+            # In a context of its own: it is no part of the edit whose call failed, neither in the log nor in a trace.
+            self._mending = asyncio.create_task(mend(), context=Context())
 
     async def _look(self, which: Callable[[_Replica], bool]) -> None:
         """Resolves all names, and reads the indices of some replicas."""
