@@ -139,8 +139,7 @@ class Drill:
         await self.kill("triton", self.tritons[0], "RetouchTritonDown")
         self.phase("kill -9 of an orchestrator")
         victim = self.orchestrators[0]
-        while not await asyncio.to_thread(victim.in_flight):  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
+        await asyncio.to_thread(victim.kill_at_work)
         await self.kill("orchestrator", victim, "RetouchOrchestratorDown")
         self.phase("steady again")
         await asyncio.sleep(STEADY_S)

@@ -1,11 +1,13 @@
 """The servers of the drill, each in a process of its own: they are asked to leave, killed, and started again."""
 
 import asyncio
+import contextlib
 import itertools
 import os
 import re
 import signal
 import sys
+import time
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,9 +107,11 @@ class Orchestrator:
         """Edits that it has finished since it was started."""
         return total(get(f"http://{self.metrics_address}/metrics"), "retouch_edits_total", 'outcome="done"')
 
-    def in_flight(self) -> float:
-        """Edits that it works on now."""
-        return total(get(f"http://{self.metrics_address}/metrics"), "retouch_edits_in_flight")
+    def kill_at_work(self) -> None:
+        """kill -9 at a moment at which it has an edit in flight."""
+        while not total(get(f"http://{self.metrics_address}/metrics"), "retouch_edits_in_flight"):
+            time.sleep(0.002)
+        os.kill(self.pid, signal.SIGKILL)
 
     async def start(self) -> None:
         """Returns when it serves. Errors: ChildError."""
@@ -134,7 +138,7 @@ class Orchestrator:
     async def end(self, number: signal.Signals) -> int:
         """Sends the signal and waits until the process is gone; its exit status, negative where a signal ended it."""
         assert self.process is not None
-        if self.process.returncode is None:
+        with contextlib.suppress(ProcessLookupError):  # it was killed at work
             self.process.send_signal(number)
         async with asyncio.timeout(LEAVE_S):
             return await self.process.wait()
