@@ -14,6 +14,7 @@ Floats = NDArray[np.float64]
 WELL_S = 1.0
 """A cluster is well while edits wait no longer on average, and none is refused."""
 WINDOW_S = 30.0
+STEADY_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +100,13 @@ def weighted_percentiles(values: Floats, weights: Floats, percents: tuple[float,
 
 
 def recovery_s(classes: Classes, course: Course, column: int, event_s: float) -> float:
-    """Seconds from the event until edits that come wait no longer than WELL_S on average again, and none is refused: the
-    end of the last half minute in which that was not so. inf where the course ends before."""
+    """Seconds from the event until the cluster is well, and stays so for STEADY_S: edits that come wait no longer than WELL_S
+    on average, and none is refused, by half minutes. inf where it never is."""
     every = round(WINDOW_S / course.step_s)
     waits = queue_times(classes, course, column, every)
     is_ill = (waits.means_s > WELL_S) | (np.add.reduceat(course.refused[:, column], waits.steps) > 0)
-    is_after = (waits.steps + every) * course.step_s > event_s
-    ill = waits.steps[is_ill & is_after]
-    if not len(ill):
-        return 0.0
-    return float("inf") if ill[-1] == waits.steps[-1] else float((ill[-1] + every) * course.step_s - event_s)
+    first, steady = round(event_s / WINDOW_S), round(STEADY_S / WINDOW_S)
+    for begin in range(first, len(is_ill) - steady + 1):
+        if not is_ill[begin : begin + steady].any():
+            return (begin - first) * WINDOW_S
+    return float("inf")

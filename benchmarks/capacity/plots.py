@@ -53,6 +53,8 @@ def _course(mix: Classes, result: Result, names: Sequence[str], unit_s: float = 
     rate = result.cases[0].rate(seconds)
     load.plot(at, rate, color=LOAD)
     load.set_ylabel("edits/s")
+    load.set_ylim(0)
+    load.set_xlim(at[0], at[-1])
     for column, style in zip(range(len(result.cases)), ("-", (0, (3, 1.5))), strict=False):
         for station, colour in enumerate(COLOURS):
             label = STATIONS[station] if column == 0 else None
@@ -62,7 +64,7 @@ def _course(mix: Classes, result: Result, names: Sequence[str], unit_s: float = 
                 pods.fill_between(at, least, color=colour, alpha=0.18, linewidth=0)
         _queue(queue, mix, result, column, style, (first, unit_s, 0.0 if is_day else EVENT_S))
     pods.set_ylabel("replicas\n(shaded: least possible)")
-    pods.legend(loc="upper left", frameon=False)
+    pods.legend(loc="upper right", frameon=False)
     queue.set_ylabel("queue time, s\n(99th percentile, mean)")
     queue.set_yscale("symlog", linthresh=1.0)
     queue.set_ylim(0)

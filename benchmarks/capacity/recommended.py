@@ -10,7 +10,7 @@ from benchmarks.capacity.sweep import LIMITS, Trial
 
 PATH = Path(__file__).with_name("recommended.json")
 MAX_REPLICAS = 100
-"""Of a Deployment in the manifests, for the bill's sake: enough for 200 edits/s of the assumed mix. The sweep has 1,000."""
+"""Of a Deployment in the manifests, for the bill's sake: enough for 150 edits/s of the assumed mix. The sweep has 1,000."""
 
 
 def behavior(settings: Settings) -> dict[str, Any]:

@@ -5,10 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.capacity import recommended, sweep
+from benchmarks.capacity import recommended
 from benchmarks.capacity.outcome import Outcome
 from benchmarks.capacity.scaling import Settings
-from benchmarks.capacity.sweep import Trial
+from benchmarks.capacity.sweep import Trial, best_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,7 +35,7 @@ def trial(cost: float, queue_s: float, zone_s: float = 0.0) -> Trial:
 def test_the_rule() -> None:
     """Limits first, then the cost, then among those that cost nearly the same the queue."""
     cheap_and_slow, cheap, nearly, dear = trial(1.5, 30), trial(1.60, 1.5), trial(1.62, 1.0), trial(1.9, 0.1)
-    assert sweep.best_of([cheap_and_slow, cheap, dear]) is cheap
-    assert sweep.best_of([cheap_and_slow, cheap, nearly, dear]) is nearly
-    assert sweep.best_of([trial(1.5, 1.0, zone_s=float("inf")), dear]) is dear
-    assert sweep.best_of([cheap_and_slow]) is cheap_and_slow
+    assert best_of([cheap_and_slow, cheap, dear]) is cheap
+    assert best_of([cheap_and_slow, cheap, nearly, dear]) is nearly
+    assert best_of([trial(1.5, 1.0, zone_s=float("inf")), dear]) is dear
+    assert best_of([cheap_and_slow]) is cheap_and_slow

@@ -43,7 +43,7 @@ def test_busy_cores_are_those_of_a_poisson_number_of_windows() -> None:
 
 def test_a_settled_pool_works_as_much_as_comes() -> None:
     """Little: cores at work = rate × work; the scaler then keeps `busy` of them per pod, within its tolerance."""
-    case = Case(Step(200, 200, 0), Settings(busy=1.2, pending=1e9, orchestrator_mp=1e9), FLEET)
+    case = Case(Step(200, 200, 0), Settings(busy=1.2, pending=1e9), Fleet(FLEET.serves_s, budget_px=1e12))
     course = stepped.simulate(MIX, [case], 1500, 1.0)
     for station in (1, 2):
         pods = course.replicas[900:, station, 0].mean()
