@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from retouch_server.pipeline.cost import non_negative
 
 KEPT = 100
-FORGET = 0.95
+FORGET = 0.9
 """Weight of what is known against one more edit."""
-PRIOR = 0.2
+PRIOR = 0.1
 """Weight of the belief that an edit takes its own time and what the others in flight take from it, against edits seen."""
-MOST_RATIO = 4.0
-"""An edit that took less than this part of what it was told says no more than one that took that."""
+MOST_RATIO = 2.0
+"""An edit that took longer or shorter than what was said by more than this says no more than one by this: a client that stops
+reading says nothing of the machine."""
 
 
 class Calibration:
@@ -23,7 +24,8 @@ class Calibration:
     Who shares the machine with an edit is known when it starts; who will come later is not. Under a steady load there always is
     somebody: then it takes its own time for each of those, however little of theirs was left. So the time is a sum with
     weights: its own seconds, those that edits in flight will take from it, and the rest of an equal share with these. The
-    weights are those of least relative error over the last edits.
+    weights are those of least error over the last edits, relative to the geometric mean of said and actual: relative to what
+    came, too long would count more than too short, and estimates shrink where the machine is restless.
     """
 
     def __init__(self) -> None:
@@ -40,9 +42,11 @@ class Calibration:
         if min(own_s, told_s, actual_s) <= 0:
             return
         self._errors.append(abs(told_s / actual_s - 1))
-        row = _features(own_s, wait_s, in_flight) / max(actual_s, told_s / MOST_RATIO)
+        actual_s = min(max(actual_s, told_s / MOST_RATIO), told_s * MOST_RATIO)
+        scale_s = (told_s * actual_s) ** 0.5
+        row = _features(own_s, wait_s, in_flight) / scale_s
         self._squares = _forgotten(self._squares, np.eye(3)) + np.outer(row, row)
-        self._products = _forgotten(self._products, np.array([1.0, 1.0, 0.0])) + row
+        self._products = _forgotten(self._products, np.array([1.0, 1.0, 0.0])) + row * (actual_s / scale_s)
 
     @property
     def error(self) -> float:
