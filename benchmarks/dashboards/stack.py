@@ -52,9 +52,7 @@ def pools() -> dict[str, list[str]]:
     for path in sorted(K8S.glob("base/pools/*/kustomization.yaml")):
         models = re.findall(r"--load-model=(\w+)", path.read_text())
         if models:
-            found[path.parent.name] = [model for model in models if model not in LEFT_OUT and model != "inpaint_diffusion"] or [
-                "precheck"
-            ]  # TEMPORARY
+            found[path.parent.name] = [model for model in models if model not in LEFT_OUT]
     return found
 
 
