@@ -86,14 +86,19 @@ class _Witness:
     job: Job
     backend: "_Backend"
 
+    @property
+    def spec(self) -> ModelSpec:
+        return self.job.spec
+
     def view(self, source: Pixels, window: Rect, known: KnownRows | None = None) -> View:
         view = self.job.view(source, window, known)
         self.backend.rects[id(view)] = window
         return view
 
-    def call(self, view: View) -> Call:
-        call = self.job.call(view)
-        self.backend.rects[id(call)] = self.backend.rects.pop(id(view))
+    def call(self, view: View) -> Call | None:
+        call, window = self.job.call(view), self.backend.rects.pop(id(view))
+        if call is not None:
+            self.backend.rects[id(call)] = window
         return call
 
     def result(self, view: View, outputs: Mapping[str, Array]) -> Pixels:
