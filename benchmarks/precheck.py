@@ -29,7 +29,6 @@ from retouch import Accepted, Done, EditOptions, RetouchClient
 from retouch_server.local.triton import LocalTriton
 
 BOUNDS = {
-    "accuracy": Bound(least=0.9),
     "time_saved": Bound(least=0.4),
     "ssim_lost": Bound(most=0.005),
     "estimate_error": Bound(most=0.15),
