@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from retouch_server.errors import ModelFault, ModelUnavailable
@@ -156,7 +157,7 @@ async def _timed(dispatcher: Dispatcher, call: Call) -> float:
 
 
 def _window(spec: ModelSpec, hole_share: float) -> Call:
-    """A window of smooth noise; for models that take a mask, a square hole of that share in its middle."""
+    """A window of smooth noise; for models that take a mask, a square hole of that share in its middle, with text to remove."""
     side = spec.window_px
     coarse = np.random.default_rng(0).integers(0, 256, (side // 8 + 1, side // 8 + 1, 3), np.uint8)
     image = coarse.repeat(8, axis=0).repeat(8, axis=1)[:side, :side]
@@ -165,7 +166,13 @@ def _window(spec: ModelSpec, hole_share: float) -> Call:
         mask = np.zeros((side, side, 1), np.uint8)
         hole_px = max(1, round(side * hole_share**0.5))
         start = (side - hole_px) // 2
-        mask[start : start + hole_px, start : start + hole_px] = 255
+        hole = slice(start, start + hole_px)
+        mask[hole, hole] = 255
+        if spec.kind == Kind.TEXT_REMOVAL:  # what has none is soon done
+            image = np.asarray(cv2.GaussianBlur(image, (0, 0), 12.0), np.uint8)
+            for y in range(24, hole_px, 36):
+                cv2.putText(image[hole, hole], "Retouch it", (0, y), cv2.FONT_HERSHEY_SIMPLEX, 1.0, (255, 255, 255), 3)
+        inputs["image"] = image
         inputs |= {"mask": mask, **unguided(spec, side, side), **UNSAID.inputs(spec, Rect(0, 0, side, side))}
     return Call(spec.name, inputs, {"result": Output((side * spec.scale, side * spec.scale, 3), np.uint8)})
 
