@@ -7,9 +7,9 @@ import pytest
 
 from tests.models.conftest import REPOSITORY
 
-MODELS = {"precheck": "precheck", "text_detect": "text_detect", "text_removal": "text_removal"} | {
-    name: "inpaint" for name in ("inpaint_classical", "inpaint_diffusion")
-}
+MODELS = {"precheck": "precheck", "text_detect": "text_detect", "text_removal": "text_removal"} | dict.fromkeys(
+    ("inpaint_classical", "inpaint_diffusion"), "inpaint"
+)
 KEYS = {"kind", "method", "window_px", "halo_px", "receptive_field_px", "multiple_px", "scale", "deterministic"} | {
     "takes_prompt"
 }
