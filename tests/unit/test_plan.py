@@ -86,6 +86,16 @@ async def plan(
     return make_plan(request, findings or Findings(), catalogue, policy)
 
 
+async def test_text_removal_is_priced_by_the_text_that_was_found() -> None:
+    mask, findings = two_regions((TEXT, TEXT))
+    assert findings.regions is not None
+    (unseen,) = [s for s in (await plan(mask, findings)).stages if s.name == StageName.TEXT_REMOVAL]
+    half = replace(findings, text=np.full(findings.regions.labels.shape, 0.5))
+    (seen,) = [s for s in (await plan(mask, half)).stages if s.name == StageName.TEXT_REMOVAL]
+    assert seen.hole_px == pytest.approx(unseen.hole_px / 2)
+    assert seen.to_run == unseen.to_run
+
+
 async def test_only_tiles_that_the_mask_touches_are_run() -> None:
     mask, findings = two_regions()
     made = await plan(mask, findings)

@@ -41,7 +41,7 @@ class Route(StrEnum):
 class StagePlan:
     """A stage that runs: `spec` on the tiles `to_run` (indices) of `grid`; `mask` is what it may touch, None: everything.
 
-    coarse: what is filled on the proxy first, None: nothing. hole_px: masked pixels of all windows that run, about. wish: what
+    coarse: what is filled on the proxy first, None: nothing. hole_px: pixels to fill in all windows that run, about. wish: what
     models that draw are told. fallback: what takes over where the result strays from its input, None: nothing does. proxied:
     what is filled at proxy resolution only, None: nothing; at_full: then the rest of the mask.
     """
@@ -138,7 +138,12 @@ def _text_removal(request: EditRequest, findings: Findings, routes: Sequence[Rou
         if options.text_removal == TextRemoval.ALWAYS:
             reason = "asked for, in all masked regions"
     spec = catalogue.require(Kind.TEXT_REMOVAL)
-    return _masked(StageName.TEXT_REMOVAL, spec, request, mask, reason)
+    stage = _masked(StageName.TEXT_REMOVAL, spec, request, mask, reason)
+    if findings.text is None or request.mask is None:
+        return stage
+    # What it costs is what there is to remove, not where it may be looked for.
+    windows = [tile.window for row in stage.grid for tile in row.tiles if tile.index in stage.to_run]
+    return replace(stage, hole_px=mask.area_px(windows, findings.text))
 
 
 def _inpaint(

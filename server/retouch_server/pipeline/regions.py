@@ -108,11 +108,15 @@ class StageMask:
         columns = np.arange(rect.x, rect.right) // self._cell_px
         return pixels * self._cells[np.ix_(rows, columns)]
 
-    def area_px(self, rects: Sequence[Rect]) -> float:
-        """Masked pixels in `rects`, what two of them share counted twice; to the cell of the regions' grid."""
+    def area_px(self, rects: Sequence[Rect], share: NDArray[np.float64] | None = None) -> float:
+        """Masked pixels in `rects`, what two of them share counted twice; to the cell of the regions' grid.
+
+        share: of each cell, what part of its pixels counts; not known without regions.
+        """
         if self._regions is None:
             return float(sum(np.count_nonzero(self.window(rect)) for rect in rects))
         cells = self._regions.coverage if self._cells is None else self._regions.coverage * self._cells
+        cells = cells if share is None else cells * share
         total = np.pad(cells.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
         px, (rows, columns) = self._cell_px, cells.shape
         area = 0.0
