@@ -34,7 +34,7 @@ ROUNDS = 2
 SHARPNESS = 4.0
 GAINS = (0.7, 2.5)
 ENERGY_SIGMA_PX = 6.0
-LIVELIER = 1.7
+LIVELIER = 1.4
 """The guide is smoother than a picture of its size, and so is what its own octave lets expect of the next: of seven large fills
 the detail had 0.7 of the energy that known pixels have where the picture is as lively."""
 ACTIVITY_SIGMA_PX = 2.0
