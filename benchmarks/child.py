@@ -44,15 +44,16 @@ async def child(
             env={**os.environ, **(environment or {})},
         )
     try:
-        await _await_ready(process, is_ready, start_s, f"python -m {module}", log)
+        await await_ready(process, is_ready, start_s, f"python -m {module}", log)
         yield process.pid
     finally:
-        await _end(process)
+        await end(process)
 
 
-async def _await_ready(
+async def await_ready(
     process: asyncio.subprocess.Process, is_ready: Callable[[], Awaitable[bool]], start_s: float, what: str, log: Path
 ) -> None:
+    """Returns once `is_ready` says so. Errors: ChildError; the process is left as it is."""
     until = asyncio.get_running_loop().time() + start_s
     while not await is_ready():
         if process.returncode is not None:
@@ -62,7 +63,8 @@ async def _await_ready(
         await asyncio.sleep(0.05)
 
 
-async def _end(process: asyncio.subprocess.Process) -> None:
+async def end(process: asyncio.subprocess.Process) -> None:
+    """Asks the process to leave, ends it where it does not, and returns when it is gone."""
     if process.returncode is not None:
         return
     with contextlib.suppress(ProcessLookupError):

@@ -7,17 +7,25 @@ import shutil
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from benchmarks.child import ChildError
+from benchmarks.child import await_ready, end
 from retouch_server.local.launch import HOST, LocalTritonSettings, Ports
 
 START_S = 30.0
+TARGETS = "targets.json"
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def get(url: str, timeout_s: float = 5.0) -> str:
+    """The body of a page on this machine, whatever proxies the environment names. Errors: OSError."""
+    with _DIRECT.open(url, timeout=timeout_s) as answer:
+        return answer.read().decode()
 
 
 class PrometheusMissingError(Exception):
@@ -42,9 +50,14 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Prometheus:
-    """One that runs."""
+    """One that runs, and the folder with its configuration."""
 
     url: str
+    folder: Path
+
+    def discover(self, targets: Iterable[Target]) -> None:
+        """Says what is there to scrape from now on."""
+        _write_targets(self.folder, targets)
 
     async def query(self, expr: str, at_s: float | None = None) -> list[Series]:
         """An instant query, now or at a moment. Errors: ValueError with Prometheus' words where it is no query."""
@@ -72,8 +85,7 @@ class Prometheus:
 
         def fetch() -> Any:
             try:
-                with urllib.request.urlopen(url, timeout=30) as response:
-                    return json.load(response)["data"]
+                return json.loads(get(url, timeout_s=30))["data"]
             except urllib.error.HTTPError as error:
                 raise ValueError(f"{parameters.get('query', path)}: {json.load(error).get('error')}") from None
 
@@ -82,17 +94,19 @@ class Prometheus:
 
 @contextlib.asynccontextmanager
 async def prometheus(
-    folder: Path, targets: Sequence[Target], rules: Sequence[Path] = (), *, interval_s: int = 1
+    folder: Path, targets: Iterable[Target] = (), rules: Sequence[Path] = (), *, interval_s: int = 1
 ) -> AsyncGenerator[Prometheus]:
-    """Scrapes `targets` and evaluates `rules` every `interval_s`, from `folder`; ended on the way out.
+    """Scrapes `targets`, which may change, and evaluates `rules` every `interval_s`, from `folder`; ended on the way out.
 
     Errors: PrometheusMissingError; ChildError with the end of its log.
     """
     program = shutil.which("prometheus")
     if program is None:
         raise PrometheusMissingError("there is no `prometheus` here; Debian has it: apt-get install prometheus")
-    _configure(folder, targets, rules, interval_s)
+    _configure(folder, rules, interval_s)
+    _write_targets(folder, targets)
     address = f"{HOST}:{Ports.free(LocalTritonSettings(repository=folder)).http}"
+    url = f"http://{address}"
     command = [
         *("setpriv", "--pdeathsig", "TERM", program),  # it ends with us, however we end
         f"--config.file={folder}/prometheus.yml",
@@ -104,47 +118,36 @@ async def prometheus(
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(*command, stdout=output, stderr=output)
     try:
-        await _ready(process, f"http://{address}/-/ready", log)
-        yield Prometheus(f"http://{address}")
+        await await_ready(process, lambda: asyncio.to_thread(_is_ready, url), START_S, "prometheus", log)
+        yield Prometheus(url, folder)
     finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+        await end(process)
 
 
-def _configure(folder: Path, targets: Sequence[Target], rules: Sequence[Path], interval_s: int) -> None:
-    """Writes prometheus.yml."""
-    jobs: dict[str, list[dict[str, Any]]] = {}
-    for target in targets:
-        labels = {name: value for name, value in target.labels.items() if name != "job"}
-        jobs.setdefault(target.labels["job"], []).append({"targets": [target.address], "labels": labels})
+def _configure(folder: Path, rules: Sequence[Path], interval_s: int) -> None:
+    """Writes prometheus.yml. What is scraped has its job among its labels, so that one job finds it all."""
     every = f"{interval_s}s"
+    found = {"files": [str(folder.resolve() / TARGETS)], "refresh_interval": "5s"}
     content = {
-        "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
+        "global": {"scrape_interval": every, "scrape_timeout": f"{min(interval_s, 10)}s", "evaluation_interval": every},
         "rule_files": [str(path.resolve()) for path in rules],
-        "scrape_configs": [{"job_name": job, "static_configs": configs} for job, configs in jobs.items()],
+        "scrape_configs": [{"job_name": "targets", "file_sd_configs": [found]}],
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "prometheus.yml").write_text(yaml.safe_dump(content))
 
 
-async def _ready(process: asyncio.subprocess.Process, url: str, log: Path) -> None:
-    def answers() -> bool:
-        with contextlib.suppress(OSError), urllib.request.urlopen(url, timeout=5) as response:
-            return response.status == 200
+def _write_targets(folder: Path, targets: Iterable[Target]) -> None:
+    fresh = folder / f".{TARGETS}"
+    fresh.write_text(json.dumps([{"targets": [each.address], "labels": dict(each.labels)} for each in targets]))
+    fresh.replace(folder / TARGETS)
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return bool(get(f"{url}/-/ready"))
+    except OSError:  # nobody listens, or 503
         return False
-
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(START_S):
-            while process.returncode is None:
-                if await asyncio.to_thread(answers):
-                    return
-                await asyncio.sleep(0.1)
-    raise ChildError(f"prometheus did not serve within {START_S:g} s:\n{_tail(log)}")
-
-
-def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(errors="replace").splitlines()[-10:])
 
 
 def _point(pair: list[Any]) -> tuple[float, float]:

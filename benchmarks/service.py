@@ -48,9 +48,8 @@ async def triton(models: Sequence[str] = (), *, stood_in: Sequence[str] = ()) ->
     """
     with tempfile.TemporaryDirectory(prefix="retouch-benchmark-") as folder:
         state = Path(folder)
-        source = _chosen(models, stood_in, state / "chosen") if models or stood_in else default_source()
-        assemble([source], state / "models")
-        async with LocalTriton(LocalTritonSettings(repository=state / "models", state_dir=state / "triton")) as server:
+        repository = make_repository(state, models, stood_in)
+        async with LocalTriton(LocalTritonSettings(repository=repository, state_dir=state / "triton")) as server:
             yield server
 
 
@@ -92,9 +91,15 @@ async def service(models: Sequence[str] = (), **settings: object) -> AsyncGenera
         yield client
 
 
+def make_repository(folder: Path, models: Sequence[str] = (), stood_in: Sequence[str] = ()) -> Path:
+    """`folder`/models, servable: those models of the product and for tests and stand-ins, or all of the product's."""
+    source = _chosen(models, stood_in, folder / "chosen") if models or stood_in else default_source()
+    assemble([source], folder / "models")
+    return folder / "models"
+
+
 def _chosen(models: Sequence[str], stood_in: Sequence[str], folder: Path) -> Path:
-    """A repository with some of the product's models, of those for tests, and of stand-ins."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     for name in models:
         places = [source / name for source in (default_source(), _FOR_TESTS)]
         (folder / name).symlink_to(next(place for place in places if place.is_dir()))

@@ -14,11 +14,11 @@ from itertools import product
 from typing import NamedTuple
 
 import numpy as np
-import psutil
 
 from benchmarks.capacity.times import Check, Measured, ModelTimes, OrchestratorTimes
 from benchmarks.demo.scene import make_scene
 from benchmarks.photograph import Pixels, enlarged
+from benchmarks.processor import processor_s
 from benchmarks.report import rounded
 from benchmarks.service import Orchestrator, orchestrator, triton
 from retouch import RetouchClient
@@ -39,12 +39,6 @@ HOW = "processor seconds of Triton's and the orchestrator's processes, one call 
 HOLES = (0.02, 0.25)
 LEAST_S = 2.0
 """Calls are repeated until they have taken as much processor time together."""
-
-
-def processor_s(pid: int) -> float:
-    """Processor time of a process and of its children."""
-    process = psutil.Process(pid)
-    return sum(sum(each.cpu_times()[:2]) for each in (process, *process.children(recursive=True)))
 
 
 def call_of(spec: ModelSpec, image: Pixels, mask: Array) -> Call:

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 import yaml
 
 from benchmarks.prometheus import Prometheus, Target, prometheus
+from benchmarks.service import make_repository
 from retouch_server.app import App
 from retouch_server.config import Settings
 from retouch_server.local.launch import HOST, LocalTritonSettings
-from retouch_server.local.repository import assemble, default_source
 from retouch_server.local.triton import LocalTriton
 
 K8S = Path(__file__).resolve().parents[2] / "k8s"
@@ -85,12 +85,7 @@ async def _tritons(folder: Path) -> AsyncGenerator[dict[str, LocalTriton]]:
 
 
 def _triton_settings(folder: Path, models: list[str]) -> LocalTritonSettings:
-    source = folder / "chosen"
-    source.mkdir(parents=True)
-    for model in models:
-        (source / model).symlink_to(default_source() / model)
-    assemble([source], folder / "models")
-    return LocalTritonSettings(repository=folder / "models", state_dir=folder / "triton")
+    return LocalTritonSettings(repository=make_repository(folder, models), state_dir=folder / "triton")
 
 
 @contextlib.asynccontextmanager

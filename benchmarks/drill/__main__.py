@@ -14,11 +14,13 @@ from pathlib import Path
 
 import benchmarks.drill
 from benchmarks.child import ChildError
+from benchmarks.drill.alerts import Alerts, watched
 from benchmarks.drill.load import Load, make_samples
 from benchmarks.drill.nameserver import NameServer, name_server
 from benchmarks.drill.outcome import Mark, Phase, plot, report, table
-from benchmarks.drill.prometheus import NotInstalledError, Prometheus, prometheus
-from benchmarks.drill.servers import Orchestrator, Triton, make_repository
+from benchmarks.drill.servers import MODELS, Orchestrator, Triton
+from benchmarks.prometheus import PrometheusMissingError
+from benchmarks.service import make_repository
 from retouch_server.local.launch import LocalTritonSettings, Ports
 from retouch_server.local.shm import ShmOwner
 
@@ -28,7 +30,7 @@ PRE_STOP_S = 10.0
 STEADY_S = 8.0
 ALERT_S = 150.0
 TRAFFIC_S = 90.0
-ONLY_LOGS = shutil.ignore_patterns("models", "chosen", "backends", "*.sqlite*")
+ONLY_LOGS = shutil.ignore_patterns("models", "chosen", "backends", "prometheus", "*.sqlite*")
 
 
 @dataclass
@@ -37,7 +39,7 @@ class Drill:
 
     folder: Path
     names: NameServer
-    prometheus: Prometheus
+    alerts: Alerts
     tritons: list[Triton]
     ports: Ports
     orchestrators: list[Orchestrator] = field(default_factory=list[Orchestrator])
@@ -81,7 +83,7 @@ class Drill:
 
     def tell(self) -> None:
         """Tells Prometheus which pods there are."""
-        self.prometheus.discover(self.orchestrators, self.tritons)
+        self.alerts.discover(self.orchestrators, self.tritons)
 
     def worst(self, figure: str, value: float) -> None:
         self.figures[figure] = max(value, self.figures.get(figure, 0.0))
@@ -118,12 +120,12 @@ class Drill:
         """kill -9, until its alert fires; started again, until it has ceased."""
         self.mark(f"{server.name}: kill -9")
         await server.end(signal.SIGKILL)
-        self.figures[f"{kind}_alert_s"] = await self.prometheus.until(alert, server.name, fires=True, timeout_s=ALERT_S)
+        self.figures[f"{kind}_alert_s"] = await self.alerts.until(alert, server.name, fires=True, timeout_s=ALERT_S)
         self.mark(f"{alert} fires")
         await server.start()
         self.mark(f"{server.name} is back")
         self.figures[f"{kind}_back_traffic_s"] = await self.traffic(server.served)
-        await self.prometheus.until(alert, server.name, fires=False, timeout_s=ALERT_S)
+        await self.alerts.until(alert, server.name, fires=False, timeout_s=ALERT_S)
         self.mark(f"{alert} has ceased")
 
     async def play(self) -> None:
@@ -152,13 +154,13 @@ async def drill(options: argparse.Namespace) -> int:
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="retouch-drill-")))
-        make_repository(folder)
+        make_repository(folder, MODELS)
         owner = ShmOwner()
         stack.callback(owner.release)
         names = await stack.enter_async_context(name_server())
-        watched = await stack.enter_async_context(prometheus())
+        alerts = await stack.enter_async_context(watched(folder / "prometheus"))
         tritons = [Triton(f"triton-{number}", folder, owner) for number in (1, 2)]
-        story = Drill(folder, names, watched, tritons, Ports.free(LocalTritonSettings(folder)))
+        story = Drill(folder, names, alerts, tritons, Ports.free(LocalTritonSettings(folder)))
         stack.push_async_callback(story.end)
         await story.begin()
         target = names.target(story.ports.grpc)
@@ -171,8 +173,7 @@ async def drill(options: argparse.Namespace) -> int:
             if options.keep is not None:
                 await asyncio.to_thread(shutil.copytree, folder, options.keep, ignore=ONLY_LOGS, dirs_exist_ok=True)
         story.phases.append(Phase("", time.monotonic()))
-        fired = {alert for alert, _ in watched.fired}
-    outcome = report(story.phases, load.edits, story.figures, fired)
+    outcome = report(story.phases, load.edits, story.figures, alerts.fired)
     print(table(story.phases, load.edits), outcome, outcome.json(), sep="\n", flush=True)
     if options.plot is not None:
         plot(options.plot, story.phases, story.marks, load.edits)
@@ -192,7 +193,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         return asyncio.run(drill(options))
-    except (NotInstalledError, ChildError, TimeoutError) as error:
+    except (PrometheusMissingError, ChildError, TimeoutError) as error:
         print(f"drill: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
 

@@ -8,27 +8,20 @@ import re
 import signal
 import sys
 import time
-import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.child import ChildError
+from benchmarks.child import await_ready
+from benchmarks.prometheus import get
 from retouch_server.local.control import is_listening
 from retouch_server.local.launch import HOST, LocalTritonSettings, Ports
-from retouch_server.local.repository import assemble, default_source
 from retouch_server.local.run import TritonRun
 from retouch_server.local.runtime import locate_triton
 from retouch_server.local.shm import ShmOwner
 
 MODELS = ("inpaint_classical", "precheck")
 LEAVE_S = 60.0
-_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-
-def get(url: str) -> str:
-    """The body of a page on this machine. Errors: OSError."""
-    with _DIRECT.open(url, timeout=5) as answer:
-        return answer.read().decode()
+START_S = 120.0
 
 
 def total(exposition: str, series: str, *labels: str) -> float:
@@ -130,10 +123,7 @@ class Orchestrator:
             self.process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "benchmarks.child", "retouch_server"), stdout=output, stderr=output, env=environment
             )
-        while not await is_listening(self.host, self.port):
-            if self.process.returncode is not None:
-                raise ChildError(f"{self.name} ended with status {self.process.returncode}:\n{log.read_text()[-2000:]}")
-            await asyncio.sleep(0.05)
+        await await_ready(self.process, lambda: is_listening(self.host, self.port), START_S, self.name, log)
 
     async def end(self, number: signal.Signals) -> int:
         """Sends the signal and waits until the process is gone; its exit status, negative where a signal ended it."""
@@ -142,12 +132,3 @@ class Orchestrator:
             self.process.send_signal(number)
         async with asyncio.timeout(LEAVE_S):
             return await self.process.wait()
-
-
-def make_repository(folder: Path) -> None:
-    """`folder`/models, with the models that the drill's edits need."""
-    chosen = folder / "chosen"
-    chosen.mkdir()
-    for name in MODELS:
-        (chosen / name).symlink_to(default_source() / name)
-    assemble([chosen], folder / "models")
