@@ -8,8 +8,9 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+import pytest
 import yaml
 
 Object = dict[str, Any]
@@ -23,15 +24,21 @@ _NEEDED = (1, 27)  # its kustomize, 5.0, is the first that knows all that is use
 
 @functools.cache
 def kubectl() -> str:
-    """The kubectl on PATH. Errors: AssertionError, when there is none or it is too old; never a skip."""
+    """The kubectl on PATH; skips the tests, saying why, where there is none or it is too old."""
     path = shutil.which("kubectl")
-    assert path, "kubectl is not on PATH: install Debian's kubernetes-client (13, trixie, or later), or kubectl 1.27 or later"
+    if path is None:
+        _skip("kubectl is not on PATH: install Debian's kubernetes-client (13, trixie, or later), or kubectl 1.27 or later")
     run = subprocess.run([path, "version", "--client", "--output=json"], capture_output=True, text=True, check=True)
     version: str = json.loads(run.stdout)["clientVersion"]["gitVersion"]
     found = re.match(r"v(\d+)\.(\d+)", version)
     assert found, f"{path} calls itself {version}"
-    assert tuple(map(int, found.groups())) >= _NEEDED, f"{path} is {version}: its kustomize is too old, 1.27 or later is needed"
+    if tuple(map(int, found.groups())) < _NEEDED:
+        _skip(f"{path} is {version}: its kustomize is too old, 1.27 or later is needed")
     return path
+
+
+def _skip(reason: str) -> NoReturn:
+    pytest.skip(reason, allow_module_level=True)
 
 
 @functools.cache

@@ -86,7 +86,7 @@ def test_a_kubectl_that_will_not_do_is_named(
         script.write_text(f"#!/bin/sh\necho '{json.dumps({'clientVersion': {'gitVersion': version}})}'\n")
         script.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(AssertionError, match=says):
+    with pytest.raises(pytest.skip.Exception, match=says):
         kubectl.__wrapped__()
 
 

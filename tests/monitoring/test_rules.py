@@ -15,7 +15,7 @@ TESTS = sorted((Path(__file__).parent / "rules").glob("*.yaml"))
 
 def promtool(*arguments: str | Path) -> None:
     if shutil.which("promtool") is None:
-        pytest.fail("there is no `promtool` here; Debian has it: apt-get install prometheus")
+        pytest.skip("there is no `promtool` here: Debian's package is `prometheus`")
     done = subprocess.run(["promtool", *map(str, arguments)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
