@@ -14,7 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.incremental import Edited, edit, warm_up
-from benchmarks.refining import CHANGED_SHARE, FULL, MASKED_SHARE, WHAT, Scene, scene
+from benchmarks.refining import CHANGED_SHARE, FULL, MASKED_SHARE, MODELS, WHAT, Scene, scene
 from benchmarks.report import Bound, Report, paired_ratio, rounded
 from benchmarks.service import orchestrator, triton
 from retouch import EditOptions, RetouchClient
@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 async def measure(options: argparse.Namespace) -> Report:
     figures: dict[str, float] = {}
-    async with triton() as server:
+    async with triton(MODELS) as server:
         figures |= await _misses(server, options.size, options.repeats)
         work = scene(options.size, options.strokes, seed=1000)
         figures |= await _refine(server, work, "memory", "")

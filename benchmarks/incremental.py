@@ -16,7 +16,7 @@ import numpy as np
 
 from benchmarks.photograph import Pixels
 from benchmarks.processor import processor_s
-from benchmarks.refining import CHANGED_SHARE, FULL, MASKED_SHARE, WHAT, Scene, scene
+from benchmarks.refining import CHANGED_SHARE, FULL, MASKED_SHARE, MODELS, WHAT, Scene, scene
 from benchmarks.report import Bound, Report, paired_ratio, rounded
 from benchmarks.service import orchestrator, triton
 from retouch import Done, EditOptions, RetouchClient, TileReady
@@ -49,7 +49,7 @@ async def measure(options: argparse.Namespace) -> Report:
     rounds: list[tuple[Edited, Edited, Edited]] = []
     asked = EditOptions(inpaint=options.inpaint)
     is_identical = True
-    async with triton() as server:
+    async with triton(MODELS) as server:
         for number in range(options.repeats):
             work = scene(options.size, strokes=1, seed=number)
             first, second = await _refine(server, work, asked)

@@ -34,7 +34,7 @@ class Fleet:
     serves_s: Mapping[str, float]
     schedule_s: float = 20.0
     probe_s: float = 2.5
-    found_s: tuple[float, float] = (30.0, 2.5)
+    found_s: tuple[float, float] = (15.0, 2.5)
     tolerated_s: float = 30.0
     budget_px: float = 100e6
     queue: int = 64

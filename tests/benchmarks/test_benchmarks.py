@@ -26,7 +26,7 @@ MAY_BE_ZERO = ("error_levels", "_overhead", "hit_rate", "hit_rate_redis", "delta
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=300)
 
 
 @pytest.mark.parametrize("name", SMALL)
