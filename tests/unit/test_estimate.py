@@ -6,10 +6,10 @@ from retouch_server.errors import ModelFault, ModelUnavailable
 from retouch_server.models.catalogue import Catalogue
 from retouch_server.models.dispatch import Dispatcher
 from retouch_server.models.fake import FakeBackend
-from retouch_server.pipeline.estimate import ROWS_S, UNMEASURED_S, Estimator, measure, work_of
+from retouch_server.pipeline.estimate import LOOK_S, ROWS_S, UNMEASURED_S, Estimator, measure, work_of
 from retouch_server.pipeline.findings import Findings
 from retouch_server.pipeline.plan import Plan, make_plan
-from retouch_server.pipeline.request import EditRequest, Options, StageName
+from retouch_server.pipeline.request import EditRequest, Options, StageName, TextRemoval
 from tests.support.models import WINDOW_PX, fake_models
 
 
@@ -62,6 +62,17 @@ async def test_what_was_measured_replaces_the_guess() -> None:
     for _ in range(20):
         estimator.learn(stage.spec.name, work_of(stage), 3.0)
     assert stages_s(estimator, planned) == pytest.approx(3.0, rel=0.05)
+
+
+async def test_a_last_look_at_what_text_is_left_is_part_of_edits_that_remove_some() -> None:
+    with_text, without = await plan_of(text_removal=TextRemoval.ALWAYS, scale=2), await plan_of(scale=2)
+    estimator = Estimator()
+    before_s = [estimator.estimate(*planned).own_s for planned in (with_text, without)]
+    for _ in range(50):
+        estimator.learn_look(LOOK_S[0] + 2.0)
+    after_s = [estimator.estimate(*planned).own_s for planned in (with_text, without)]
+    assert after_s[0] - before_s[0] == pytest.approx(2.0, rel=0.02)
+    assert after_s[1] == before_s[1]
 
 
 async def test_an_edit_that_took_longer_than_told_moves_the_next_estimate() -> None:

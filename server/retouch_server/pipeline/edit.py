@@ -137,14 +137,11 @@ class Editor:
             report.warnings += [told for stage in report.stages if (told := _fallback_warning(stage))]
             for stage in report.stages:
                 self._record(stage)
-            run.machine_s = sum(stage.machine_seconds for stage in report.stages)
+            looked_s = 0.0
+            if tap is not None and planned.proxy is not None:
+                looked_s = await self._look_again(planned, planned.proxy, tap, report)
+            run.machine_s = sum(stage.machine_seconds for stage in report.stages) + looked_s
             run.is_typical = all(_is_typical(stage) for stage in report.stages)
-        if tap is not None and planned.proxy is not None:
-            try:
-                report.residual_text_score = await self._residual_text(planned, planned.proxy, tap.builder.finish())
-            except (ModelUnavailable, ModelFault) as error:
-                # The picture is done; that nobody looked at it again is worth a word, not a failure.
-                report.warnings.append(f"the text left in the result was not measured: {error}")
         return report
 
     def _record(self, report: StageReport) -> None:
@@ -155,6 +152,22 @@ class Editor:
         if report.seam.score:
             labels = {"stage": name, "model": spec.name, "version": spec.version}
             self.metrics.seam_score.labels(**labels).observe(report.seam.score)
+
+    async def _look_again(self, planned: PlannedEdit, before: Pixels, tap: "_ProxyTap", report: EditReport) -> float:
+        """Scores what text is left, in the report; the machine seconds that this took."""
+        shares, key = self.estimator.shares, object()
+        shares.enter(key)
+        try:
+            report.residual_text_score = await self._residual_text(planned, before, tap.builder.finish())
+        except (ModelUnavailable, ModelFault) as error:
+            # The picture is done; that nobody looked at it again is worth a word, not a failure.
+            report.warnings.append(f"the text left in the result was not measured: {error}")
+        finally:
+            shares.leave(key)
+            seconds = shares.take(key)
+        if report.residual_text_score is not None:
+            self.estimator.learn_look(seconds)
+        return seconds
 
     @traced("residual text")
     async def _residual_text(self, planned: PlannedEdit, before_px: Pixels, after: Pixels) -> float | None:

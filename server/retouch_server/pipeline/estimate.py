@@ -26,10 +26,14 @@ from retouch_server.pipeline.wish import UNSAID
 
 log = logging.getLogger(__name__)
 
+_LOOK = Work(1.0)
+
 SPREAD_S = 0.06
 """Seconds for a window that is filled from a fill at proxy resolution, before any was measured."""
 UNMEASURED_S = (0.5, 1.0, SPREAD_S)
 """Seconds for a window, and for a window of hole, of a model that never ran here; about the slowest that ships."""
+LOOK_S = (0.4, 0.0, 0.0)
+"""Seconds for a look at what text is left, before any was measured."""
 ROWS_S = (0.02, 0.01, 0.0)
 """Seconds for an edit, and for a megapixel in or out, beside the models; before any was measured."""
 
@@ -37,8 +41,9 @@ ROWS_S = (0.02, 0.01, 0.0)
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """What an edit should take. `stages_s`: machine time of each stage that runs; `rows_s`: of taking rows in and giving them
-    out; `wait_s`: what edits that run already will take from it; `in_flight`: how many these are; `total_s`: from `accepted` to
-    `done`, as such estimates fared; `error`: median of |estimated / actual - 1| over the last ones, 0 before any.
+    out, and of a last look at what text is left; `wait_s`: what edits that run already will take from it; `in_flight`: how many
+    these are; `total_s`: from `accepted` to `done`, as such estimates fared; `error`: median of |estimated / actual - 1| over
+    the last ones, 0 before any.
     """
 
     stages_s: dict[StageName, float]
@@ -71,6 +76,7 @@ class Estimator:
         self._clock = clock
         self._costs: defaultdict[str, Cost] = defaultdict(lambda: Cost(UNMEASURED_S))
         self._rows = Cost(ROWS_S)
+        self._look = Cost(LOOK_S)
         self._calibration = Calibration()
         self._ends_s: dict[Run, float] = {}  # when each edit that runs should have had its machine time
 
@@ -78,6 +84,8 @@ class Estimator:
         """The estimate for an edit that starts now."""
         stages_s = {stage.name: self._costs[stage.spec.name].seconds(work_of(stage)) for stage in plan.stages}
         rows_s = self._rows.seconds(_rows_of(plan, request))
+        if StageName.TEXT_REMOVAL in stages_s:
+            rows_s += self._look.seconds(_LOOK)
         own_s = sum(stages_s.values()) + rows_s
         wait_s, in_flight = self.wait(own_s), len(self._ends_s)
         total_s = self._calibration.seconds(own_s, wait_s, in_flight)
@@ -86,6 +94,10 @@ class Estimator:
     def learn(self, model: str, work: Work, seconds: float) -> None:
         """`work` took `model` so many machine seconds."""
         self._costs[model].learn(work, seconds)
+
+    def learn_look(self, seconds: float) -> None:
+        """A look at what text is left took so many machine seconds."""
+        self._look.learn(_LOOK, seconds)
 
     def guess(self, model: str, window_s: float, hole_s: float) -> None:
         """What to start from: seconds for a window, and for a window of hole."""
