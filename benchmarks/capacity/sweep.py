@@ -1,7 +1,7 @@
 """Which settings? Tried against the same days, steps and losses of a zone; a rule chooses.
 
 The rule: the settings keep LIMITS at every rate; their replica-hours over the bound, in the geometric mean of the rates, are
-within NEAR of the least; of these, the ones with the shortest queue.
+within NEAR of the least; of these, the ones that are well soonest after a step, and then those with the shortest queue.
 """
 
 from collections.abc import Iterable, Sequence
@@ -103,7 +103,7 @@ def best_of(trials: Sequence[Trial]) -> Trial:
     """By the rule, as if all kept the limits where none does. Errors: ValueError without trials."""
     good = [trial for trial in trials if trial.keeps_limits] or trials
     least = min(trial.cost for trial in good)
-    return min((trial for trial in good if trial.cost <= NEAR * least), key=lambda trial: trial.queue_s)
+    return min((trial for trial in good if trial.cost <= NEAR * least), key=lambda trial: (trial.step_s, trial.queue_s))
 
 
 def sweep(
