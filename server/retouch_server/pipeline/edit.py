@@ -137,11 +137,13 @@ class Editor:
             report.warnings += [told for stage in report.stages if (told := _fallback_warning(stage))]
             for stage in report.stages:
                 self._record(stage)
-            looked_s = 0.0
+            run.is_typical = all(_is_typical(stage) for stage in report.stages)
+            run.machine_s = sum(stage.machine_seconds for stage in report.stages)
             if tap is not None and planned.proxy is not None:
                 looked_s = await self._look_again(planned, planned.proxy, tap, report)
-            run.machine_s = sum(stage.machine_seconds for stage in report.stages) + looked_s
-            run.is_typical = all(_is_typical(stage) for stage in report.stages)
+                run.machine_s += looked_s
+                if run.is_typical and report.residual_text_score is not None:  # known results: so is what was seen in them
+                    self.estimator.learn_look(looked_s)
         return report
 
     def _record(self, report: StageReport) -> None:
@@ -165,8 +167,6 @@ class Editor:
         finally:
             shares.leave(key)
             seconds = shares.take(key)
-        if report.residual_text_score is not None:
-            self.estimator.learn_look(seconds)
         return seconds
 
     @traced("residual text")

@@ -21,6 +21,7 @@ from retouch_server.models.dispatch import Models
 from retouch_server.models.spec import ModelSpec
 from retouch_server.pipeline.coarse import Coarse
 from retouch_server.pipeline.guide import CoarsePicture, Guide, cut, hole_over, unguided
+from retouch_server.pipeline.stages.job import pad
 
 SIZES = (1.0, 0.75, 0.5, 0.375)
 """Of the guesses, as shares of the model's window: the smaller, the more of the picture a patch sees. Together they cost
@@ -67,9 +68,8 @@ async def draw_guide(
 
 def coarse_call(spec: ModelSpec, picture: CoarsePicture, hole: NDArray[np.bool_]) -> Call:
     """The model call that fills `hole`: as for any window, and unguided."""
-    below, right = (-length % spec.multiple_px for length in hole.shape)
-    image = np.pad(picture.pixels, ((0, below), (0, right), (0, 0)), "edge")
-    mask = np.pad(hole.astype(np.uint8) * np.uint8(255), ((0, below), (0, right)), "edge")[:, :, None]
+    mask = hole.astype(np.uint8)[:, :, None] * np.uint8(255)
+    image, mask = (pad(pixels, spec.multiple_px) for pixels in (picture.pixels, mask))
     inputs = {"image": image, "mask": mask} | unguided(spec, mask.shape[0], mask.shape[1])
     return Call(spec.name, inputs, {"result": Output(image.shape, np.uint8)})
 

@@ -102,7 +102,7 @@ class Fill:
         mask = _mask_of(view)
         mask = hole(mask, stain(view.source, mask))[:, :, None]
         inputs = {"image": as_rgb(view.source), "mask": mask} | dict(view.told)
-        inputs = {name: _pad(values, self.spec.multiple_px) if values.ndim == 3 else values for name, values in inputs.items()}
+        inputs = {name: pad(values, self.spec.multiple_px) if values.ndim == 3 else values for name, values in inputs.items()}
         return Call(self.spec.name, inputs, {"result": Output(inputs["image"].shape, np.uint8)})
 
     def result(self, view: View, outputs: Mapping[str, Array]) -> Pixels:
@@ -130,7 +130,7 @@ class Enlarge:
         return View(source)
 
     def call(self, view: View) -> Call:
-        image = _pad(as_rgb(view.source), self.spec.multiple_px)
+        image = pad(as_rgb(view.source), self.spec.multiple_px)
         height, width, channels = image.shape
         shape = (height * self.spec.scale, width * self.spec.scale, channels)
         return Call(self.spec.name, {"image": image}, {"result": Output(shape, np.uint8)})
@@ -179,7 +179,7 @@ def _mean(rgb: Pixels) -> Pixels:
     return ((total + 1) // 3).astype(np.uint8)
 
 
-def _pad(pixels: Pixels, multiple: int) -> Pixels:
+def pad(pixels: Pixels, multiple: int) -> Pixels:
     """Padded below and on the right by repeating the edge, so that both sides are multiples of `multiple`."""
     height, width = pixels.shape[:2]
     below, right = -height % multiple, -width % multiple
