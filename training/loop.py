@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from logging import Logger
 from pathlib import Path
+from typing import Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 WARM_UP = 0.03  # fraction of the run in which the rate rises
-CHECKPOINT_SECONDS = 120
+CHECKPOINT_SECONDS = 60
 
 
 def rate(progress: float, peak: float) -> float:
@@ -20,6 +21,14 @@ def rate(progress: float, peak: float) -> float:
         return peak * (0.05 + 0.95 * progress / WARM_UP)
     fall = min(1.0, (progress - WARM_UP) / (1 - WARM_UP))
     return peak * (0.01 + 0.99 * (0.5 + 0.5 * math.cos(math.pi * fall)))
+
+
+def prepared(seed: int, threads: int, device: str) -> torch.device:
+    """The device, seeded, with the fastest convolutions for sizes that stay the same."""
+    torch.manual_seed(seed)
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = True
+    return torch.device(device)
 
 
 @dataclass
@@ -58,29 +67,44 @@ class Run:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
 
 
+class Beside(Protocol):
+    """What else a run trains, and keeps in a checkpoint of its own: a discriminator."""
+
+    def save(self, path: Path) -> None: ...
+
+
 def run_until(
-    run: Run, path: Path, log: Logger, step: Callable[[float], dict[str, float]], *, steps: int | None, minutes: float | None
+    run: Run,
+    path: Path,
+    log: Logger,
+    step: Callable[[float], dict[str, Tensor]],
+    *,
+    steps: int | None,
+    minutes: float | None,
+    beside: Beside | None = None,
 ) -> None:
     """Calls step(progress) from the run's step on until its length in steps or minutes is over; saves and logs on the way.
 
-    `step` answers with named losses, whose means are logged.
+    `step` answers with named losses, whose means are logged. They are read only then: reading one waits for the GPU.
     """
     started, saved = time.monotonic() - run.seconds, time.monotonic()
-    losses: list[dict[str, float]] = []
+    losses: list[dict[str, Tensor]] = []
     while True:
         run.seconds = time.monotonic() - started
         progress = run.step / steps if steps else run.seconds / (60 * (minutes or 0.0))
         if progress >= 1 or time.monotonic() - saved > CHECKPOINT_SECONDS:
             saved = time.monotonic()
+            if beside:
+                beside.save(path.with_name("adversary.pt"))
             run.save(path)
             named = [
                 (name, [each[name] for each in losses if name in each])
                 for name in dict.fromkeys(n for each in losses for n in each)
             ]
-            means = {name: sum(values) / len(values) for name, values in named}
+            means = {name: torch.stack(values).mean().item() for name, values in named}
             told = ", ".join(f"{name} {mean:.4f}" for name, mean in means.items())
             log.info("step %d, %.0f s, progress %.3f, %s", run.step, run.seconds, progress, told)
             losses.clear()
         if progress >= 1:
             break
-        losses.append(step(progress))
+        losses.append({name: loss.detach() for name, loss in step(progress).items()})

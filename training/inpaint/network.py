@@ -16,8 +16,8 @@ from torch.nn import functional
 LEVELS = 5  # of the pull-push pyramid
 MULTIPLE_PX = 2**LEVELS  # of both sides of a window
 CELL_PX = 8  # what attention copies
-WIDTHS = (48, 96, 128)  # channels at 1/4, 1/8, 1/16; what two CPU cores can train in an hour
-DILATIONS = (1, 2, 4, 8)  # of the blocks at 1/16
+WIDTHS = (128, 192, 192)  # channels at 1/4, 1/8, 1/16
+DILATIONS = (1, 2, 4, 8, 1, 2, 4, 8)  # of the blocks at 1/16
 KEY_CHANNELS = 32
 FEATURE_CHANNELS = 32  # of the features that attention copies beside the detail
 

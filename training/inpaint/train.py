@@ -1,41 +1,41 @@
-"""Trains the learned inpainter: `python -m training.inpaint.train --minutes 80`.
+"""Trains the learned inpainter: `python -m training.inpaint.train --minutes 10 --device cuda --times 12 --workers 4`.
 
-L1 and LPIPS in the hole, Adam, a learning rate that rises and falls once, an exponential moving average of the weights.
-Resumes from its last checkpoint by itself. On a large GPU:
-
-    python -m training.inpaint.train --device cuda --widths 96 192 256 --times 16 --workers 14 --minutes 20
+L1 and LPIPS in the hole, later an adversarial loss beside them (hinge, a patch discriminator, as the creative upscaler's);
+Adam, a learning rate that rises and falls once, an exponential moving average of the weights. Resumes from its last
+checkpoint by itself.
 """
 
 import argparse
 import logging
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from training.data import load_pairs
+from training.adversary import new_adversary
+from training.data import Photos, load_photos
 from training.inpaint.network import WIDTHS, Inpainter
-from training.inpaint.windows import Batch, Batches
-from training.loop import Run, rate, run_until
+from training.inpaint.windows import Batch, Holes, batch
+from training.loop import Run, prepared, rate, run_until
 from training.perceptual import Perceptual
 
 NAME = "inpaint_patch"
 PEAK_RATE = 1e-3
 L1_WEIGHT = 4.0  # brings both losses to the same size at the start
+ADVERSARIAL = 0.03
+JUDGE_FROM, ADVERSARY_FROM = 0.25, 0.3  # progress from which the discriminator learns, and has a say
 FLOAT32_FROM = 0.97  # progress; before it, bfloat16, so that little is tuned to its rounding
 MOST_STEPS = 10**7
 log = logging.getLogger("train")
 
 
-def losses(model: torch.nn.Module, batch: Batch, perceptual: Perceptual, is_half: bool) -> tuple[Tensor, Tensor]:
-    """L1 and LPIPS in the hole; `is_half`: in bfloat16, which halves the time of a step."""
+def composite(model: torch.nn.Module, batch: Batch, is_half: bool) -> tuple[Tensor, Tensor]:
+    """The fill and the picture with it; `is_half`: in bfloat16, which halves the time of a step."""
     with torch.autocast(batch.truth.device.type, torch.bfloat16, enabled=is_half):
         result = model(batch.truth * (1 - batch.hole), batch.hole, batch.guide)
-        composite = torch.lerp(batch.truth, result, batch.hole)
-        distance = perceptual(composite, batch.truth) / batch.hole.mean()  # outside the hole both are equal
-    absolute = ((result - batch.truth).abs() * batch.hole).sum() / (3 * batch.hole.sum())
-    return absolute, distance
+    return result, torch.lerp(batch.truth, result, batch.hole)
 
 
 def new_run(widths: tuple[int, int, int], device: torch.device) -> Run:
@@ -43,38 +43,44 @@ def new_run(widths: tuple[int, int, int], device: torch.device) -> Run:
     model, average = Inpainter(widths).to(device), Inpainter(widths).to(device)
     average.load_state_dict(model.state_dict())
     model.to(memory_format=torch.channels_last)
-    return Run(model, average, torch.optim.Adam(model.parameters(), betas=(0.9, 0.99)))
+    return Run(model, average, torch.optim.Adam(model.parameters(), betas=(0.9, 0.99), fused=device.type == "cuda"))
 
 
 def train(options: argparse.Namespace) -> None:
-    torch.manual_seed(options.seed)
-    torch.set_num_threads(options.threads)
-    device = torch.device(options.device)
+    device = prepared(options.seed, options.threads, options.device)
     path = options.runs / NAME / "checkpoint.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    run = new_run(tuple(options.widths), device)
+    run, adversary = new_run(tuple(options.widths), device), new_adversary(device)
     if options.resume and path.exists():
         run.load(path)
+        adversary.load(path.with_name("adversary.pt"))
         log.info("resumed at step %d, %.0f s", run.step, run.seconds)
     perceptual = Perceptual(options.data / "lpips", device)
-    pairs = load_pairs(options.data / "photos" / "train", options.runs / "cache", 2)
-    batches = iter(
-        DataLoader(
-            Batches(pairs, options.seed, options.times),
-            batch_size=None,
-            sampler=range(run.step, MOST_STEPS),
-            num_workers=options.workers,
-            multiprocessing_context="fork" if options.workers else None,  # the photographs are shared, not copied
-            pin_memory=device.type == "cuda",
-        )
-    )
+    photos = Photos(load_photos(options.data / "photos" / "train", options.runs / "cache"), device)
+    holes = Holes(options.seed, options.times)
+    drawn = iter(DataLoader(holes, batch_size=None, sampler=range(run.step, MOST_STEPS), num_workers=options.workers))
 
-    def step(progress: float) -> dict[str, float]:
-        absolute, distance = losses(run.model, next(batches).to(device), perceptual, progress < FLOAT32_FROM)
-        run.update(L1_WEIGHT * absolute + distance, rate(progress, PEAK_RATE))
-        return {"L1": absolute.item(), "LPIPS": distance.item()}
+    def step(progress: float) -> dict[str, Tensor]:
+        rng = np.random.default_rng((options.seed, run.step, 0))
+        shown = batch(photos, rng, *next(drawn))
+        result, filled = composite(run.model, shown, progress < FLOAT32_FROM)
+        share = shown.hole.mean()
+        absolute = ((result - shown.truth).abs() * shown.hole).sum() / (3 * shown.hole.sum() + 1)
+        y, x = rng.integers(8, size=2)  # LPIPS does not see what repeats with its stride
+        with torch.autocast(device.type, torch.bfloat16):
+            distance = perceptual(filled[:, :, y:, x:], shown.truth[:, :, y:, x:]) / share
+            loss = L1_WEIGHT * absolute + distance
+            if progress > ADVERSARY_FROM:
+                # Only of patches that the hole reaches: elsewhere both are photographs.
+                verdict = adversary.judge(filled).float()
+                seen = torch.nn.functional.adaptive_max_pool2d(shown.hole, verdict.shape[2:])
+                loss = loss - ADVERSARIAL * (verdict * seen).sum() / (seen.sum() + 1)
+        run.update(loss, rate(progress, PEAK_RATE))
+        if progress > JUDGE_FROM:
+            adversary.update(shown.truth, filled.detach(), shown.hole)
+        return {"L1": absolute, "LPIPS": distance}
 
-    run_until(run, path, log, step, steps=options.steps, minutes=options.minutes)
+    run_until(run, path, log, step, steps=options.steps, minutes=options.minutes, beside=adversary)
 
 
 def main() -> None:
@@ -85,7 +91,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--widths", type=int, nargs=3, default=WIDTHS, help="channels at 1/4, 1/8 and 1/16 of the size")
     parser.add_argument("--times", type=int, default=1, help="this many times the crops that a CPU takes at a step")
-    parser.add_argument("--workers", type=int, default=0, help="processes that make the crops; 0: this one")
+    parser.add_argument("--workers", type=int, default=0, help="processes that draw the holes; 0: this one")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)

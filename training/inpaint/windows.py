@@ -5,16 +5,15 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F  # noqa: N812  # as the field writes it
 from torch.utils.data import Dataset
 
-from training.data import Pairs
+from training.data import Photos
 from training.inpaint.masks import KINDS, hole
-from training.upscale.train import to_tensor
 
-SIZES = ((160, 4),) * 7 + ((256, 2),)
-"""Side in px and number of the crops of step n, by n modulo 8: mostly small ones, more pictures for the same time."""
+SIZES = ((256, 2),) * 5 + ((384, 1),) * 2 + ((512, 1),)
+"""Side in px and number of the crops of step n, by n modulo 8: attention has to learn how many cells a served window has."""
 
 
 @dataclass(frozen=True)
@@ -25,39 +24,46 @@ class Batch:
     hole: Tensor
     guide: Tensor
 
-    def to(self, device: torch.device) -> "Batch":
-        planes = (self.truth, self.hole, self.guide)
-        return Batch(*(plane.to(device, non_blocking=True, memory_format=torch.channels_last) for plane in planes))
 
+class Holes(Dataset[tuple[Tensor, Tensor]]):
+    """The holes of step n, uint8 [N, 1, P, P], and which of them are guided, bool [N]; they depend on (seed, n) alone."""
 
-class Batches(Dataset[Batch]):
-    """Batch n depends on (seed, n) alone, so a resumed run sees what an unbroken one would."""
+    def __init__(self, seed: int, times: int = 1) -> None:
+        """`times` as many crops as SIZES says: 1 for a CPU, 12 for a large GPU."""
+        self.seed, self.times = seed, times
 
-    def __init__(self, pairs: Pairs, seed: int, times: int = 1) -> None:
-        """`times` as many crops as SIZES says: 1 for a CPU, 16 for a large GPU."""
-        self.pairs, self.seed, self.times = pairs, seed, times
-
-    def __getitem__(self, step: int) -> Batch:
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         cv2.setNumThreads(1)
-        rng = np.random.default_rng((self.seed, step))
+        rng = np.random.default_rng((self.seed, step, 1))
         crop_px, count = SIZES[step % len(SIZES)]
-        _, truth = self.pairs.batch(rng, count * self.times, crop_px // self.pairs.scale)
-        holes, guides = [], []
-        for picture in truth:
-            share = rng.uniform(0.35, 0.6) if rng.random() < 0.15 else rng.uniform(0.04, 0.35)
-            mask = hole(rng, crop_px, KINDS[rng.integers(len(KINDS))], share)
-            is_guided = share > 0.4 or rng.random() < 0.4
-            guides.append(_guide(rng, picture, mask) if is_guided else np.zeros((crop_px, crop_px, 4), np.uint8))
-            holes.append(mask[:, :, None])
-        return Batch(to_tensor(truth), to_tensor(np.stack(holes)), to_tensor(np.stack(guides)))
+        holes, guided = [], []
+        for _ in range(count * self.times):
+            share = rng.uniform(0.35, 0.6) if rng.random() < 0.15 else rng.uniform(0.01, 0.35)
+            holes.append(hole(rng, crop_px, KINDS[rng.integers(len(KINDS))], share)[None])
+            guided.append(share > 0.4 or rng.random() < 0.4)
+        return torch.from_numpy(np.stack(holes)), torch.tensor(guided)
 
 
-def _guide(rng: np.random.Generator, truth: NDArray[np.uint8], mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def batch(photos: Photos, rng: np.random.Generator, holes: Tensor, guided: Tensor) -> Batch:
+    """Crops for the holes, where the photographs are."""
+    device = photos.pixels.device
+    mask = (holes.to(device, non_blocking=True) > 0).float()
+    truth = (photos.crops(rng, len(holes), holes.shape[-1]).float() / 255).contiguous(memory_format=torch.channels_last)
+    guide = torch.cat([_guide(rng, truth), mask], 1) * guided.to(device, non_blocking=True)[:, None, None, None]
+    return Batch(truth, mask, guide)
+
+
+def _guide(rng: np.random.Generator, truth: Tensor) -> Tensor:
     """A stand-in for a low-resolution fill: the truth shrunk 4 to 8 times, blurred, its tone shifted, with noise, enlarged."""
-    side = truth.shape[0]
+    count, side = len(truth), truth.shape[-1]
     small_px = round(side / rng.uniform(4, 8))
-    small = cv2.resize(truth, (small_px, small_px), interpolation=cv2.INTER_AREA).astype(np.float32)
-    small = cv2.GaussianBlur(small, (0, 0), rng.uniform(0.3, 1.5))
-    small = small * rng.uniform(0.9, 1.1) + rng.normal(0, 6, 3) + rng.normal(0, rng.uniform(0, 8), small.shape)
-    guide = cv2.resize(np.clip(small, 0, 255).astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
-    return np.dstack([np.round(guide).astype(np.uint8), np.where(mask, 255, 0).astype(np.uint8)])
+    small = F.interpolate(truth, size=(small_px, small_px), mode="area")
+    taps = np.exp(-(np.arange(-4, 5) ** 2) / (2 * rng.uniform(0.3, 1.5) ** 2))
+    kernel = torch.tensor(np.outer(taps, taps) / taps.sum() ** 2, dtype=torch.float32, device=truth.device)
+    small = F.conv2d(F.pad(small, (4,) * 4, mode="replicate"), kernel.expand(3, 1, 9, 9), groups=3)
+    drawn = np.concatenate([rng.uniform(0.9, 1.1, (count, 1)), rng.normal(0, 6 / 255, (count, 3))], 1)
+    drawn = np.concatenate([drawn, rng.uniform(0, 8 / 255, (count, 1))], 1).astype(np.float32)
+    gain, shift, noise = torch.from_numpy(drawn).to(truth.device)[:, :, None, None].split((1, 3, 1), 1)
+    generator = torch.Generator(truth.device).manual_seed(int(rng.integers(2**62)))
+    small = small * gain + shift + noise * torch.randn(small.shape, device=truth.device, generator=generator)
+    return F.interpolate(small.clamp(0, 1), size=(side, side), mode="bilinear")

@@ -74,11 +74,12 @@ def train(options: argparse.Namespace) -> None:
     if options.resume and path.exists():
         run.load(path)
 
-    def step(progress: float) -> dict[str, float]:
+    def step(progress: float) -> dict[str, Tensor]:
         first = run.step * BATCH
         parts = [loss_of(model, cut, text_item(photos, "train", options.seed, first + i)) for i in range(BATCH)]
-        run.update(torch.stack(parts).mean(), rate(progress, PEAK_RATE))
-        return {"cross_entropy": sum(part.item() for part in parts) / BATCH}
+        loss = torch.stack(parts).mean()
+        run.update(loss, rate(progress, PEAK_RATE))
+        return {"cross_entropy": loss}
 
     run_until(run, path, log, step, steps=options.steps, minutes=options.minutes)
     written = options.repository / "precheck" / "1" / "model.onnx"

@@ -53,12 +53,13 @@ class Figures:
 
 def served(repository: Path) -> Remove:
     """The text_removal of the repository, by the files that serve it, with the detector and the fill that it calls."""
-    removal = loaded(repository / "text_removal" / "1" / "removal.py")
+    folder = repository / "text_removal" / "1"
+    removal, find = loaded(folder / "removal.py"), loaded(folder / "strokes.py").StrokeFinder(folder / "model.onnx")
     fill = loaded(repository / "inpaint_classical" / "1" / "exemplar.py").fill
     detect = detector(repository).probability
 
     def remove(image: U8, mask: U8) -> tuple[U8, U8]:
-        done = removal.remove_text(image, mask, detect, fill)
+        done = removal.remove_text(image, mask, detect, find, fill)
         return done.result, done.strokes
 
     return remove

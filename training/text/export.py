@@ -1,7 +1,8 @@
 """Writes a checkpoint's averaged weights as ONNX: `python -m training.text.export`.
 
-The graph takes and gives whole bytes: `image` [N, H, W, 3], `hint` [N, H, W, 2] and `mask` [N, H, W, 1] -> `result`
-[N, H, W, 3] and `strokes` [N, H, W, 1], uint8; H and W multiples of 16. The same weights give the same bytes.
+The part that finds the strokes; what the network would put under them is not served yet (the card of text_removal says why).
+The graph takes and gives whole bytes: `image` [N, H, W, 3] and `hint` [N, H, W, 2] -> `strokes` [N, H, W, 1], 255 times the
+probability, uint8; H and W multiples of 16. The same weights give the same bytes.
 """
 
 import argparse
@@ -15,31 +16,24 @@ from torch import Tensor, nn
 from training.text.network import TextRemover
 
 OPSET = 17
-THRESHOLD = 0.5
-"""Probability from which a pixel is a stroke's."""
 
 
 class Served(nn.Module):
-    """The network behind the wire's pixels. What is not a stroke under the mask keeps its bytes."""
+    """The first half of the network behind the wire's pixels."""
 
     def __init__(self, model: TextRemover) -> None:
         super().__init__()
         self.model = model
 
-    def forward(self, image: Tensor, hint: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        levels = image.permute(0, 3, 1, 2).float()
-        allowed = (mask.permute(0, 3, 1, 2).float() > 0).float()
-        logits, filled = self.model(levels / 255, hint.permute(0, 3, 1, 2).float() / 255)
-        found = (torch.sigmoid(logits) >= THRESHOLD).float() * allowed
-        whole = torch.floor(torch.clamp(filled, 0, 1) * 255 + 0.5)
-        # 0 and 1 times whole numbers under 256: exact in floats.
-        result = found * whole + (1 - found) * levels
-        return result.permute(0, 2, 3, 1).to(torch.uint8), (found * 255).permute(0, 2, 3, 1).to(torch.uint8)
+    def forward(self, image: Tensor, hint: Tensor) -> Tensor:
+        pixels, seen = (part.permute(0, 3, 1, 2).float() / 255 for part in (image, hint))
+        logits, _ = self.model.find(pixels, seen)
+        return torch.floor(torch.sigmoid(logits) * 255 + 0.5).permute(0, 2, 3, 1).to(torch.uint8)
 
 
 def to_onnx(model: TextRemover, path: Path) -> None:
     """Traced, so that only plain operators are in it; N, H and W are free."""
-    example = tuple(torch.zeros(1, 64, 64, channels, dtype=torch.uint8) for channels in (3, 2, 1))
+    example = tuple(torch.zeros(1, 64, 64, channels, dtype=torch.uint8) for channels in (3, 2))
     free = {0: "N", 1: "H", 2: "W"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -47,9 +41,9 @@ def to_onnx(model: TextRemover, path: Path) -> None:
             Served(model).eval(),
             example,
             path,
-            input_names=["image", "hint", "mask"],
-            output_names=["result", "strokes"],
-            dynamic_axes=dict.fromkeys(("image", "hint", "mask", "result", "strokes"), free),
+            input_names=["image", "hint"],
+            output_names=["strokes"],
+            dynamic_axes=dict.fromkeys(("image", "hint", "strokes"), free),
             opset_version=OPSET,
             dynamo=False,
         )
@@ -63,10 +57,10 @@ def to_onnx(model: TextRemover, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, default=Path("training/runs/text_removal/checkpoint.pt"))
-    parser.add_argument("--write", type=Path, default=Path("training/runs/text_removal/model.onnx"))
+    parser.add_argument("--write", type=Path, default=Path("model_repository/text_removal/1/model.onnx"))
     options = parser.parse_args()
     model = TextRemover()
-    state = torch.load(options.checkpoint)
+    state = torch.load(options.checkpoint, map_location="cpu")
     model.load_state_dict(state["average"])
     options.write.parent.mkdir(parents=True, exist_ok=True)
     to_onnx(model, options.write)

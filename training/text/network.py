@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, pixel_shuffle, pixel_unshuffle
 
-STROKE_CHANNELS = (32, 48, 64, 96)
-FILL_CHANNELS = (32, 48, 64, 64)
+STROKE_CHANNELS = (64, 96, 128, 160)
+FILL_CHANNELS = (64, 96, 128, 128)
 DILATIONS = (1, 2, 4, 1)
 PYRAMID_LEVELS = 6
 MULTIPLE_PX = 16
@@ -39,12 +39,14 @@ class UNet(nn.Module):
     def __init__(self, inputs: int, channels: tuple[int, ...]) -> None:
         super().__init__()
         self.stem = nn.Conv2d(inputs, channels[0], 3, padding=1)
-        # None at the finest level, where a convolution costs most.
-        self.encoders = nn.ModuleList((nn.Identity(), *(Residual(c) for c in channels[1:-1])))
+        self.encoders = nn.ModuleList(Residual(c) for c in channels[:-1])
         self.downs = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(channels))
         self.bottom = nn.Sequential(*(Residual(channels[-1], dilation) for dilation in DILATIONS))
         self.ups = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(channels))
-        self.decoders = nn.ModuleList(Residual(c) for c in channels[:-1])
+        # Two at the finest level: a stroke is a few pixels wide, and its edge is what counts.
+        self.decoders = nn.ModuleList(
+            nn.Sequential(Residual(c), Residual(c)) if index == 0 else Residual(c) for index, c in enumerate(channels[:-1])
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = torch.relu(self.stem(x))
@@ -114,20 +116,23 @@ class TextRemover(nn.Module):
 
     @torch.no_grad()
     def _initialise(self) -> None:
-        """He et al. (ICCV 2015), residual branches at half of it; the heads begin near "no stroke" and "no correction"."""
+        """He et al. (ICCV 2015), what joins a skip well below it; the heads begin near "no stroke" and "no correction"."""
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
         for layer in self.modules():
             if isinstance(layer, Residual):
-                layer.conv.weight.mul_(0.5)
+                layer.conv.weight.mul_(0.25)
+            elif isinstance(layer, UNet):
+                for up in layer.ups:
+                    up.weight.mul_(0.5)
         self.stroke_head.weight.mul_(0.3)
         self.stroke_head.bias.fill_(-2.0)
         self.fill_head.weight.mul_(0.01)
 
     def find(self, image: Tensor, hint: Tensor) -> tuple[Tensor, Tensor]:
-        """The logits, and the features they come from, [N, 32, H / 2, W / 2]."""
+        """The logits, and the features they come from, [N, STROKE_CHANNELS[0], H / 2, W / 2]."""
         seen = [pixel_unshuffle(part, 2) for part in (_centred(image), hint, contrasts(image, hint))]
         features = self.strokes(torch.cat(seen, 1))
         return pixel_shuffle(self.stroke_head(features), 2).float(), features

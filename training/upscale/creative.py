@@ -8,66 +8,33 @@ Resumes from its last checkpoint by itself; the patches of step n depend on (see
 
 import argparse
 import logging
-import time
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F  # noqa: N812  # as the field writes it
-from torch.nn.utils.parametrizations import spectral_norm
 
-from training.data import load_pairs
+from training.adversary import new_adversary
+from training.data import Photos, load_photos
+from training.degrade import jpeg
+from training.loop import prepared, rate, run_until
 from training.perceptual import Perceptual
-from training.upscale.network import Upscaler
-from training.upscale.train import CHECKPOINT_SECONDS, charbonnier, rate, to_tensor
+from training.upscale.train import PEAK_RATE, charbonnier, new_run, pairs
 
-BATCH = 8
 HIGH_PATCH_PX = 128
 RATE_FACTOR = 0.3  # of the conservative upscaler's peak rate
 L1, PERCEPTUAL, ADVERSARIAL, AGREEMENT, EVENNESS = 0.5, 1.0, 0.02, 4.0, 0.1
 ADVERSARY_FROM = 0.15  # progress from which the discriminator has a say
+JPEG_SHARE, JPEG_QUALITY = 0.4, (50, 96)
 log = logging.getLogger("train")
 
 
-class Discriminator(nn.Sequential):
-    """[N, 3, H, W] in [0, 1] -> [N, 1, H/8, W/8]: whether each patch is a photograph."""
-
-    def __init__(self) -> None:
-        widths, layers = (3, 32, 64, 96), []
-        for before, after in pairwise(widths):
-            layers += [spectral_norm(nn.Conv2d(before, after, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
-        super().__init__(*layers, spectral_norm(nn.Conv2d(widths[-1], 1, 3, padding=1)))
-
-
-class Run:
-    """Everything that a resumed run needs; `average` is what ships."""
-
-    def __init__(self, scale: int, start_from: Path) -> None:
-        self.model, self.average, self.judge = Upscaler(scale), Upscaler(scale), Discriminator()
-        weights = torch.load(start_from)["average"]
-        self.model.load_state_dict(weights)
-        self.average.load_state_dict(weights)
-        for network in (self.model, self.judge):
-            network.to(memory_format=torch.channels_last)
-        self.optimiser = torch.optim.Adam(self.model.parameters(), betas=(0.9, 0.99))
-        self.judge_optimiser = torch.optim.Adam(self.judge.parameters(), lr=2e-4, betas=(0.5, 0.99))
-        self.step, self.seconds = 0, 0.0
-
-    PARTS = ("model", "average", "judge", "optimiser", "judge_optimiser")
-
-    def save(self, path: Path) -> None:
-        """Replaces the checkpoint in one move."""
-        parts = {name: getattr(self, name).state_dict() for name in self.PARTS}
-        torch.save(parts | {"step": self.step, "seconds": self.seconds}, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
-
-    def load(self, path: Path) -> None:
-        state = torch.load(path)
-        for name in self.PARTS:
-            getattr(self, name).load_state_dict(state[name])
-        self.step, self.seconds = state["step"], state["seconds"]
+def coded(low: Tensor, rng: np.random.Generator) -> Tensor:
+    """JPEG_SHARE of the patches through JPEG: what is enlarged for the eye is mostly an old thumbnail."""
+    quality = torch.from_numpy(rng.uniform(*JPEG_QUALITY, len(low)).astype(np.float32)).to(low.device)
+    is_coded = torch.from_numpy(rng.random(len(low)) < JPEG_SHARE).to(low.device)
+    return torch.where(is_coded[:, None, None, None], jpeg(low, quality), low)
 
 
 def unevenness(made: Tensor, scale: int) -> Tensor:
@@ -78,68 +45,42 @@ def unevenness(made: Tensor, scale: int) -> Tensor:
     return ((strength - strength.mean()).abs() / strength.mean()).mean() + 50 * phases.mean((0, 1, 3, 4)).abs().mean()
 
 
-def take_step(run: Run, perceptual: Perceptual, low: Tensor, high: Tensor, progress: float) -> tuple[float, float]:
-    """One update of both networks; the perceptual distance and the agreement error."""
-    for group in run.optimiser.param_groups:
-        group["lr"] = RATE_FACTOR * rate(progress)
-    # LPIPS does not see what repeats with its stride: a random shift leaves no grid where errors could gather.
-    y, x = (int(v) for v in torch.randint(0, 8, (2,)))
-    with torch.autocast("cpu", torch.bfloat16):
-        made = run.model(low)
-        distance = perceptual(made[:, :, y:, x:].float(), high[:, :, y:, x:])
-        verdict = run.judge(made).float()
-    shrunken = F.interpolate(made, size=low.shape[2:], mode="bicubic", antialias=True, align_corners=False)
-    agreement = F.l1_loss(shrunken, low)
-    loss = L1 * charbonnier(made, high) + PERCEPTUAL * distance + AGREEMENT * agreement
-    loss = loss + EVENNESS * unevenness(made.float(), run.model.scale)
-    if progress > ADVERSARY_FROM:
-        loss = loss - ADVERSARIAL * verdict.mean()
-    run.optimiser.zero_grad()
-    loss.backward()
-    nn.utils.clip_grad_norm_(run.model.parameters(), 0.5)
-    run.optimiser.step()
-
-    with torch.autocast("cpu", torch.bfloat16):
-        real, fake = run.judge(high).float(), run.judge(made.detach()).float()
-    judged = F.relu(1 - real).mean() + F.relu(1 + fake).mean()
-    run.judge_optimiser.zero_grad()
-    judged.backward()
-    run.judge_optimiser.step()
-
-    run.step += 1
-    decay = min(0.998, (1 + run.step) / (10 + run.step))
-    with torch.no_grad():
-        torch._foreach_lerp_(list(run.average.parameters()), list(run.model.parameters()), 1 - decay)
-    return distance.item(), agreement.item()
-
-
 def train(options: argparse.Namespace) -> None:
-    torch.manual_seed(options.seed)
-    torch.set_num_threads(options.threads)
-    path = options.runs / f"upscale_creative_x{options.scale}" / "checkpoint.pt"
+    device = prepared(options.seed, options.threads, options.device)
+    scale = options.scale
+    path = options.runs / f"upscale_creative_x{scale}" / "checkpoint.pt"
     path.parent.mkdir(parents=True, exist_ok=True)
-    pairs = load_pairs(options.data / "photos" / "train", options.runs / "cache", options.scale)
-    perceptual = Perceptual(options.data / "lpips")
-    run = Run(options.scale, options.runs / f"upscale_conservative_x{options.scale}" / "checkpoint.pt")
+    photos = Photos(load_photos(options.data / "photos" / "train", options.runs / "cache"), device)
+    perceptual = Perceptual(options.data / "lpips", device)
+    run, adversary = new_run(scale, device, None), new_adversary(device)
+    weights = torch.load(options.runs / f"upscale_conservative_x{scale}" / "checkpoint.pt", map_location=device)["average"]
+    run.model.load_state_dict(weights)
+    run.average.load_state_dict(weights)
     if path.exists():
         run.load(path)
+        adversary.load(path.with_name("adversary.pt"))
         log.info("resumed at step %d, %.0f s", run.step, run.seconds)
-    started, saved = time.monotonic() - run.seconds, time.monotonic()
-    told: list[tuple[float, float]] = []
-    while True:
-        run.seconds = time.monotonic() - started
-        progress = run.step / options.steps if options.steps else run.seconds / (60 * options.minutes)
-        if progress >= 1 or time.monotonic() - saved > CHECKPOINT_SECONDS:
-            saved = time.monotonic()
-            run.save(path)
-            distance, agreement = np.mean(told or [(0, 0)], axis=0)
-            log.info("step %d, %.0f s, LPIPS %.4f, agreement %.4f", run.step, run.seconds, distance, agreement)
-            told.clear()
-        if progress >= 1:
-            break
+
+    def step(progress: float) -> dict[str, Tensor]:
         rng = np.random.default_rng((options.seed, run.step))
-        low, high = map(to_tensor, pairs.batch(rng, BATCH, HIGH_PATCH_PX // options.scale))
-        told.append(take_step(run, perceptual, low, high, progress))
+        low, high = pairs(photos, rng, options.batch, HIGH_PATCH_PX // scale, scale)
+        # LPIPS does not see what repeats with its stride: a random shift leaves no grid where errors could gather.
+        y, x = rng.integers(8, size=2)
+        with torch.autocast(device.type, torch.bfloat16):
+            made = run.model(coded(low, rng).contiguous(memory_format=torch.channels_last))
+            distance = perceptual(made[:, :, y:, x:].float(), high[:, :, y:, x:])
+            verdict = adversary.judge(made).float()
+        shrunken = F.interpolate(made, size=low.shape[2:], mode="bicubic", antialias=True, align_corners=False)
+        agreement = F.l1_loss(shrunken, low)
+        loss = L1 * charbonnier(made, high) + PERCEPTUAL * distance + AGREEMENT * agreement
+        loss = loss + EVENNESS * unevenness(made.float(), scale)
+        if progress > ADVERSARY_FROM:
+            loss = loss - ADVERSARIAL * verdict.mean()
+        run.update(loss, rate(progress, RATE_FACTOR * PEAK_RATE), clip=0.5)
+        adversary.update(high, made.detach())
+        return {"LPIPS": distance, "agreement": agreement}
+
+    run_until(run, path, log, step, steps=options.steps, minutes=options.minutes, beside=adversary)
 
 
 def main() -> None:
@@ -148,6 +89,8 @@ def main() -> None:
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--steps", type=int, help="length of the run in steps: the same on every machine")
     length.add_argument("--minutes", type=float, help="length of the run by the clock; the rate follows the clock too")
+    parser.add_argument("--device", default="cpu", help="cuda, with a --batch of 32")
+    parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))

@@ -13,7 +13,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from training.upscale.network import Upscaler
+from training.upscale.network import SLOPE, Collapsible, Upscaler
 
 OPSET = 17
 IR_VERSION = 8  # what opset 17 came with: older runtimes refuse a newer one
@@ -31,18 +31,21 @@ def to_onnx(model: Upscaler, name: str) -> onnx.ModelProto:
         nodes.append(helper.make_node(operator, inputs, [output], name=f"{operator}_{output}", **attributes))
         return output
 
-    def convolution(features: str, name: str, layer: torch.nn.Conv2d) -> str:
+    def convolution(features: str, name: str, layer: torch.nn.Conv2d | Collapsible) -> str:
         weight = constant(f"{name}.weight", layer.weight.detach().contiguous().numpy())
         bias = constant(f"{name}.bias", layer.bias.detach().numpy())
         return node("Conv", [features, weight, bias], name, kernel_shape=[3, 3], pads=[1, 1, 1, 1])
 
+    def rectified(features: str) -> str:
+        return node("LeakyRelu", [features], f"{features}_relu", alpha=SLOPE)
+
     pixels = node("Transpose", ["image"], "pixels", perm=[0, 3, 1, 2])
     floats = node("Cast", [pixels], "floats", to=TensorProto.FLOAT)
     unit = node("Mul", [floats, constant("one_level", np.float32(1 / 255))], "unit")
-    features = node("Relu", [convolution(unit, "head", model.head)], "head_relu")
+    first = features = rectified(convolution(unit, "head", model.head))
     for index, layer in enumerate(model.body):
-        features = node("Relu", [convolution(features, f"body{index}", layer)], f"body{index}_relu")
-    residual = convolution(features, "tail", model.tail)
+        features = rectified(convolution(features, f"body{index}", layer))
+    residual = convolution(node("Add", [features, first], "both"), "tail", model.tail)
     # The anchor: channel c of the input at c * scale^2 ... c * scale^2 + scale^2 - 1, as a 1x1 convolution with ones.
     repeat = np.repeat(np.eye(3, dtype=np.float32), model.scale**2, axis=0)[:, :, None, None]
     anchor = node("Conv", [unit, constant("repeat", repeat)], "anchor", kernel_shape=[1, 1])
@@ -66,6 +69,20 @@ def to_onnx(model: Upscaler, name: str) -> onnx.ModelProto:
     return made
 
 
+def from_onnx(path: Path) -> Upscaler:
+    """The network that computes what an exported file does, to be trained on: the file holds collapsed weights only."""
+    held = {each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in onnx.load(path).graph.initializer}
+    model = Upscaler(round((held["tail.bias"].numel() / 3) ** 0.5))
+    with torch.no_grad():
+        for name, layer in (("head", model.head), ("tail", model.tail), *((f"body{i}", e) for i, e in enumerate(model.body))):
+            layer.bias.copy_(held[f"{name}.bias"])
+            if isinstance(layer, Collapsible):
+                layer.collapse_to(held[f"{name}.weight"])
+            else:
+                layer.weight.copy_(held[f"{name}.weight"])
+    return model
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scale", type=int, choices=(2, 4), required=True)
@@ -75,7 +92,7 @@ def main() -> None:
     options = parser.parse_args()
     name = f"upscale_{options.method}_x{options.scale}"
     model = Upscaler(options.scale)
-    state = torch.load(options.runs / name / "checkpoint.pt")
+    state = torch.load(options.runs / name / "checkpoint.pt", map_location="cpu")
     model.load_state_dict(state["average"])
     path = options.repository / name / "1" / "model.onnx"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from training.upscale.evaluate import Upscale, onnx_upscaler
 
-HALO_PX = 16
+HALO_PX = 24
 
 
 def receptive_field_px(upscale: Upscale, scale: int) -> int:
