@@ -33,12 +33,13 @@ def exemplar() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
-def strokes() -> ModuleType:
-    return load("text_removal", "strokes")
+def find() -> Any:
+    """text_removal's network."""
+    return load("text_removal", "strokes").StrokeFinder(REPOSITORY / "text_removal" / "1" / "model.onnx")
 
 
 @pytest.fixture(scope="session")
-def removal(strokes: ModuleType) -> ModuleType:
+def removal() -> ModuleType:
     return load("text_removal", "removal")
 
 

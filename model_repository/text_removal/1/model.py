@@ -1,9 +1,11 @@
 """Triton model text_removal: strokes of overlay text found and filled. See removal.py, strokes.py and README.md."""
 
 import json
+from pathlib import Path
 
 import triton_python_backend_utils as pb_utils
 from removal import remove_text
+from strokes import StrokeFinder
 from wire import answered, array_of, image_and_mask, tensor_of
 
 
@@ -15,10 +17,11 @@ class TritonPythonModel:
     """
 
     def initialize(self, args):
-        """Read the names of the models to call."""
+        """Read the names of the models to call; load the network that lies beside this file."""
         parameters = json.loads(args["model_config"])["parameters"]
         self._detect_model = parameters["detect_model"]["string_value"]
         self._fill_model = parameters["fill_model"]["string_value"]
+        self._find = StrokeFinder(Path(__file__).with_name("model.onnx"))
 
     def execute(self, requests):
         """One answer per request, in their order. A request at fault, or cancelled, does not touch the others."""
@@ -33,7 +36,7 @@ class TritonPythonModel:
         def fill(picture, hole):
             return _called(request, self._fill_model, image=picture, mask=hole)
 
-        removal = remove_text(image, mask, detect, fill)
+        removal = remove_text(image, mask, detect, self._find, fill)
         return {"result": removal.result, "strokes": removal.strokes}
 
 

@@ -1,6 +1,6 @@
-"""The order of work in a window: detect, find strokes, fill, look again.
+"""The order of work in a window: detect text, find its strokes, fill them.
 
-Deaf to Triton: `detect` and `fill` are handed in as functions, so that the same code runs under tests.
+Deaf to Triton: `detect`, `find` and `fill` are handed in as functions, so that the same code runs under tests.
 """
 
 from collections.abc import Callable
@@ -8,21 +8,32 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import strokes as stroke_finding
 from numpy.typing import NDArray
 
 U8 = NDArray[np.uint8]
 Bools = NDArray[np.bool_]
 Detect = Callable[[U8], U8]
 """[H,W,3] uint8 -> [H,W,1] uint8 text probability."""
+Find = Callable[[U8, U8], U8]
+"""image [H,W,3], the detector's map at full and at half size [H,W,2] -> [H,W,1] uint8 stroke probability."""
 Fill = Callable[[U8, U8], U8]
 """image [H,W,3], mask [H,W,1] -> image with the mask's pixels filled."""
 
 cv2.setNumThreads(1)
 
-COARSE = ((0.5, 40.0), (0.25, 80.0))
-"""(scale, least line height in px): letters too tall for the detector at full size; this adds 31 % to its cost."""
+SCALES = (1.0, 0.5, 0.25)
+"""What the detector looks at: headlines are too tall for it at full size; the smaller two add 31 % to its cost."""
 SMALLEST_PX = 32
+TEXT_LEVEL = 77
+"""0.3 of 255: PP-OCR's own threshold of the probability map."""
+NEAR_PX = 32
+"""Strokes farther than this from all that the detector saw are not believed: petals and lit windows look like them."""
+STROKE_LEVEL = 77
+"""0.3 of 255. Lower than a half: half a letter left is worse than a pixel more filled."""
+CONTEXT_PX = 32
+"""Around what is judged, so that the network sees what the text stands on."""
+RIM_PX = 1
+"""Pixels beside a stroke, mixed with it by antialiasing and compression, are no source for the fill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,7 @@ class Removal:
     strokes: U8
 
 
-def remove_text(image: U8, mask: U8, detect: Detect, fill: Fill) -> Removal:
+def remove_text(image: U8, mask: U8, detect: Detect, find: Find, fill: Fill) -> Removal:
     """Clean the overlay text of `image` [H,W,3] uint8 where `mask` [H,W,1] uint8 > 0.
 
     Strokes that leave the mask are not touched outside it, but do not serve as a source of the fill either.
@@ -41,42 +52,44 @@ def remove_text(image: U8, mask: U8, detect: Detect, fill: Fill) -> Removal:
     allowed = mask[..., 0] > 0
     if not allowed.any():
         return Removal(image, np.zeros_like(mask))
-    lines = _wanted(find_lines(image, detect), allowed)
-    if not lines:
+    seen = [_seen(image, detect, scale) for scale in SCALES]
+    near = _grown(np.maximum.reduce(seen) >= TEXT_LEVEL, NEAR_PX)
+    window = _window(near & allowed)
+    strokes = np.zeros(allowed.shape, bool)
+    if window:
+        probability = find(np.ascontiguousarray(image[window]), np.dstack([level[window] for level in seen[:2]]))
+        strokes[window] = (probability[..., 0] >= STROKE_LEVEL) & near[window]
+    if not (strokes & allowed).any():
         return Removal(image, np.zeros_like(mask))
-    hole = stroke_finding.stroke_mask(image, lines)
-    cleaned = fill(image, _as_mask(hole))
-    low = [line for line in stroke_finding.text_lines(detect(cleaned)[..., 0]) if not line.is_tall]
-    stubborn = _wanted(low, hole & allowed)
-    if stubborn:
-        # What still reads as text had more than its strokes show (a glow, a plate, a texture): the whole line goes.
-        hole |= stroke_finding.polygon_mask(hole.shape, stubborn)
-        cleaned = fill(image, _as_mask(hole))
-    hole &= allowed
-    return Removal(np.where(hole[..., None], cleaned, image), _as_mask(hole))
+    filled = fill(image, _as_mask(_grown(strokes, RIM_PX)))
+    strokes &= allowed
+    return Removal(np.where(strokes[..., None], filled, image), _as_mask(strokes))
 
 
-def find_lines(image: U8, detect: Detect) -> list[stroke_finding.Line]:
-    """The lines of text at full size, and those at half and quarter size that are too tall to be seen there."""
+def _seen(image: U8, detect: Detect, scale: float) -> U8:
+    """[H,W]: the detector's map of the picture at `scale`, brought back to full size; zeros where that is too small."""
     height, width = image.shape[:2]
-    lines = stroke_finding.text_lines(detect(image)[..., 0])
-    for scale, least_px in COARSE:
-        size = (round(width * scale), round(height * scale))
-        if min(size) < SMALLEST_PX:
-            break
-        coarse = detect(cv2.resize(image, size, interpolation=cv2.INTER_AREA))[..., 0]
-        covered = stroke_finding.polygon_mask(image.shape, lines)
-        for line in stroke_finding.text_lines(coarse):
-            whole = stroke_finding.Line(line.polygon / np.float32(scale), line.height_px / scale)
-            new = stroke_finding.polygon_mask(image.shape, [whole])
-            if whole.height_px >= least_px and new.any() and covered[new].mean() < 0.5:
-                lines.append(whole)
-    return lines
+    if scale == 1.0:
+        return detect(image)[..., 0]
+    size = (int(width * scale), int(height * scale))
+    if min(size) < SMALLEST_PX:
+        return np.zeros((height, width), np.uint8)
+    small = detect(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR), np.uint8).reshape(height, width)
 
 
-def _wanted(lines: list[stroke_finding.Line], allowed: Bools) -> list[stroke_finding.Line]:
-    """The lines that reach into the allowed pixels."""
-    return [line for line in lines if (stroke_finding.polygon_mask(allowed.shape, [line]) & allowed).any()]
+def _window(wanted: Bools) -> tuple[slice, slice] | None:
+    """The rectangle that holds all of `wanted` and CONTEXT_PX around it; None where nothing is wanted."""
+    sides = [np.flatnonzero(wanted.any(axis)) for axis in (1, 0)]
+    if not sides[0].size:
+        return None
+    y, x = (slice(max(0, int(at[0]) - CONTEXT_PX), int(at[-1]) + 1 + CONTEXT_PX) for at in sides)
+    return y, x
+
+
+def _grown(flags: Bools, radius_px: int) -> Bools:
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius_px + 1,) * 2)
+    return np.asarray(cv2.dilate(flags.astype(np.uint8), disc)) > 0
 
 
 def _as_mask(flags: Bools) -> U8:
