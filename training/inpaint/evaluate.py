@@ -23,6 +23,7 @@ from training.inpaint.peers import U8, Fill
 from training.perceptual import load_lpips
 
 NAME = "inpaint_patch"
+IN_ITS_PLACE = "inpaint_classical"
 WINDOW_PX = 512
 SEED = 20261122
 SLOW_EVERY = 4  # FSR at its best takes minutes for a window: every fourth only
@@ -101,7 +102,7 @@ def _row(name: str, figures: list[Figure]) -> list[str | float]:
 def evaluate(options: Options) -> Table:
     """The table; pictures of two windows, all methods side by side, into options.pictures.
 
-    Without exported weights it is the table of the peers, and both goals are missed.
+    Without exported weights what ships in its place is held against the goals, and that it does is told as a goal missed.
     """
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
@@ -114,18 +115,19 @@ def evaluate(options: Options) -> Table:
         "biharmonic (scikit-image)": peers.biharmonic,
         "FSR, fast (opencv-contrib)": peers.fsr("FAST"),
     }
-    methods = published | {"inpaint_classical": peers.classical(options.repository)}
+    methods = published | {IN_ITS_PLACE: peers.classical(options.repository)}
     path = options.repository / NAME / "1" / "model.onnx"
     if path.exists():
         methods[NAME] = peers.exported(path)
     figures = {name: measure(fill, over, lpips) for name, fill in methods.items()}
     slow = measure(peers.fsr("BEST"), over[some], lpips)
     rows = [_row(name, of) for name, of in figures.items()] + [_row(f"FSR, best, {len(slow)} windows", slow)]
-    goals = [("LPIPS and PSNR: no weights are there to be measured", False)]
-    if ours := figures.get(NAME):
-        rows.append(_row(f"{NAME}, the same windows", ours[some]))
-        goals = _goals(ours, [figures[name] for name in published], "")
-        goals += _goals(ours[some], [slow], f", beside FSR's best on {len(slow)} windows")
+    name = NAME if NAME in figures else IN_ITS_PLACE
+    ours = figures[name]
+    rows.append(_row(f"{name}, the same windows", ours[some]))
+    goals = [] if name == NAME else [(f"no weights of {NAME} ship: what follows is {name}, which learns nothing", False)]
+    goals += _goals(ours, [figures[each] for each in published], "")
+    goals += _goals(ours[some], [slow], f", beside FSR's best on {len(slow)} windows")
     return Table(
         NAME,
         f"{len(over)} windows of {WINDOW_PX} x {WINDOW_PX} from {len(over) // len(KINDS)} photographs (photos/dev), holes of"

@@ -26,12 +26,18 @@ SCALES = (1.0, 0.5, 0.25)
 SMALLEST_PX = 32
 TEXT_LEVEL = 77
 """0.3 of 255: PP-OCR's own threshold of the probability map."""
-NEAR_PX = 32
-"""Strokes farther than this from all that the detector saw are not believed: petals and lit windows look like them."""
+NEAR_PX = 16
+"""A stroke that comes nowhere as near to what the detector saw is not believed: petals and lit windows look like strokes."""
 STROKE_LEVEL = 77
 """0.3 of 255. Lower than a half: half a letter left is worse than a pixel more filled."""
-CONTEXT_PX = 32
-"""Around what is judged, so that the network sees what the text stands on."""
+CONTEXT_PX = 64
+"""Around what the detector saw: what the text stands on, and how far its letters may reach (it marks lines shrunk)."""
+SURE_LEVEL, SAME_LEVELS, REACH_PX, MOST_MORE = 204, 12, 24, 0.3
+"""A letter's end of which the network is unsure belongs to it: what hangs together with pixels that are surely a stroke's (0.8
+of 255), no farther off than REACH_PX and of their colour to within SAME_LEVELS; unless it is more than MOST_MORE of the stroke, as
+where letters have their ground's colour."""
+EDGE_PX = 2
+"""Antialiasing around such an end."""
 RIM_PX = 1
 """Pixels beside a stroke, mixed with it by antialiasing and compression, are no source for the fill."""
 
@@ -57,8 +63,9 @@ def remove_text(image: U8, mask: U8, detect: Detect, find: Find, fill: Fill) -> 
     window = _window(near & allowed)
     strokes = np.zeros(allowed.shape, bool)
     if window:
-        probability = find(np.ascontiguousarray(image[window]), np.dstack([level[window] for level in seen[:2]]))
-        strokes[window] = (probability[..., 0] >= STROKE_LEVEL) & near[window]
+        piece = np.ascontiguousarray(image[window])
+        probability = find(piece, np.dstack([level[window] for level in seen[:2]]))[..., 0]
+        strokes[window] = _completed(piece, _touching(probability >= STROKE_LEVEL, near[window]), probability)
     if not (strokes & allowed).any():
         return Removal(image, np.zeros_like(mask))
     filled = fill(image, _as_mask(_grown(strokes, RIM_PX)))
@@ -85,6 +92,29 @@ def _window(wanted: Bools) -> tuple[slice, slice] | None:
         return None
     y, x = (slice(max(0, int(at[0]) - CONTEXT_PX), int(at[-1]) + 1 + CONTEXT_PX) for at in sides)
     return y, x
+
+
+def _touching(strokes: Bools, near: Bools) -> Bools:
+    """The strokes, whole, of which a part is near."""
+    _, labels = cv2.connectedComponents(strokes.astype(np.uint8), connectivity=8)
+    kept = np.unique(labels[strokes & near])
+    return np.isin(labels, kept[kept > 0])
+
+
+def _completed(image: U8, strokes: Bools, probability: U8) -> Bools:
+    """The strokes and what of their letters they miss, by colour: image [H,W,3], probability [H,W]."""
+    sure = cv2.erode((strokes & (probability >= SURE_LEVEL)).astype(np.uint8), np.ones((3, 3), np.uint8))
+    if not sure.any():
+        return strokes
+    distance_px, nearest = cv2.distanceTransformWithLabels(1 - sure, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
+    colours = np.zeros((int(nearest.max()) + 1, 3), np.int16)
+    colours[nearest[sure > 0]] = image[sure > 0]
+    alike = np.abs(image.astype(np.int16) - colours[nearest]).max(axis=2) <= SAME_LEVELS
+    more = alike & (distance_px <= REACH_PX) & ~strokes
+    count, labels = cv2.connectedComponents((strokes | more).astype(np.uint8), connectivity=8)
+    had, gained = (np.bincount(labels[flags], minlength=count) for flags in (strokes, more))
+    more &= (gained <= MOST_MORE * had)[labels]
+    return strokes | _grown(more, EDGE_PX)
 
 
 def _grown(flags: Bools, radius_px: int) -> Bools:
