@@ -7,6 +7,9 @@ some of the stroke. It is read from the picture. Background and its noise are es
 (normalised convolution: Knutsson and Westin, CVPR 1993); what departs from it inside the mask is stroke; and around the
 stroke the departure is averaged ring by ring, as far out as it is more than the noise explains. Averages along the edge
 tell a few per cent of a stroke from texture that hides it in any one pixel.
+
+Over a busy scene nothing departs by more than the scene itself, and yet a soft mask on a stroke's own edge would show as a
+line. There the mask is the witness: where the picture changes with it, along the whole of its edge, is stain (`isolines.py`).
 """
 
 from dataclasses import dataclass
@@ -16,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retouch_server.imaging.cells import CELL_PX, F32, Floats, Kind, box_mean, cells, padded, spread
+from retouch_server.imaging.isolines import FAINTEST_LEVELS, stained_from
 from retouch_server.imaging.rings import NEAR_CELLS, REACH_PX, Rings, distance_px
 from retouch_server.imaging.rows import Pixels
 
@@ -39,14 +43,13 @@ LEAST_GROWTH_SHARE, RIM_SHARE, RIM_PX = 0.06, 0.1, 2
 two next to the stroke, which antialiasing may have touched here and there, with less than RIM_SHARE."""
 OUTER = slice(REACH_PX - 3, None)
 """The three rings farthest out tell what is the background's own."""
-FAINTEST_LEVELS = 6.0
 
 
 def stain(source: Pixels, mask: U8) -> Bools:
     """Which pixels hold some of what the mask is there to remove, (h, w); in the mask and up to REACH_PX beside it.
 
     source (h, w, channels) gray, RGB or RGBA; mask (h, w). Empty where mask or surroundings are missing, and where
-    nothing in the mask stands out from them. A pixel's answer rests on those within 80 px of it.
+    nothing in the mask stands out from them nor follows its soft edge. A pixel's answer rests on those within 80 px of it.
     """
     found = np.zeros(mask.shape, np.bool_)
     support = mask > 0
@@ -54,8 +57,11 @@ def stain(source: Pixels, mask: U8) -> Bools:
     if box is None or support.all():
         return found
     colours = source.shape[2] if source.shape[2] != 4 else 3
-    colour = padded(source[box][:, :, :colours]).astype(np.float32)
-    found[box] = _stain(colour, padded(support[box]))[: found[box].shape[0], : found[box].shape[1]]
+    colour, cut = padded(source[box][:, :, :colours]).astype(np.float32), padded(mask[box])
+    stained = _stain(colour, cut > 0)
+    if ((cut > 0) & (cut < 255)).any():
+        stained |= (cut > 0) & (cut >= _of_cell(stained_from(colour, cut)))
+    found[box] = stained[: found[box].shape[0], : found[box].shape[1]]
     return found
 
 
