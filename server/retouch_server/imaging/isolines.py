@@ -61,7 +61,10 @@ def stained_from(colour: F32, mask: NDArray[np.uint8]) -> Indices:
     is_clear = (power - ERRORS**2 * scene) * np.maximum(count - 3.0, 0.0) > ERRORS**2 * variance
     reached = (np.arange(STEPS, dtype=np.float32) + 1.0) / STEPS
     shows = is_clear & (power * np.square(reached) > colour.shape[2] * FAINTEST_LEVELS**2)
-    return np.where(shows.any(axis=2), shows.argmax(axis=2), STEPS) * (256 // STEPS)
+    lowest = np.where(shows.any(axis=2), shows.argmax(axis=2), STEPS).astype(np.uint8)
+    # Neighbours average over nearly the same pixels: one below all others is chance.
+    lowest = np.asarray(cv2.morphologyEx(lowest, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)), np.intp)
+    return lowest * (256 // STEPS)
 
 
 @dataclass(frozen=True, slots=True)
