@@ -33,9 +33,9 @@ STROKE_LEVEL = 77
 CONTEXT_PX = 64
 """Around what the detector saw: what the text stands on, and how far its letters may reach (it marks lines shrunk)."""
 SURE_LEVEL, SAME_LEVELS, REACH_PX, MOST_MORE = 204, 12, 24, 0.3
-"""A letter's end of which the network is unsure belongs to it: what hangs together with pixels that are surely a stroke's (0.8
-of 255), no farther off than REACH_PX and of their colour to within SAME_LEVELS; unless it is more than MOST_MORE of the stroke, as
-where letters have their ground's colour."""
+"""The end of a letter of which the network is unsure: what hangs together with pixels that are surely a stroke's (0.8 of 255),
+no farther off than REACH_PX and of their colour to within SAME_LEVELS; unless it is more than MOST_MORE of the stroke, as where
+letters have the colour of their ground."""
 EDGE_PX = 2
 """Antialiasing around such an end."""
 RIM_PX = 1
