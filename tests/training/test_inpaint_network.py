@@ -11,7 +11,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from training.inpaint.export import to_onnx  # noqa: E402
 from training.inpaint.masks import hole  # noqa: E402
-from training.inpaint.network import CELL_PX, MULTIPLE_PX, Copy, Inpainter, PullPush, _patches, restored  # noqa: E402
+from training.inpaint.network import CELL_PX, MULTIPLE_PX, Copy, Inpainter, Membrane, _patches, restored  # noqa: E402
 
 WIDTHS = (16, 24, 32)
 SIZES = [(MULTIPLE_PX, MULTIPLE_PX), (64, 96), (160, 128)]
@@ -95,7 +95,7 @@ def test_a_guide_is_followed_where_it_is_sure_and_only_in_the_hole(served: Any) 
 def test_a_flat_picture_is_filled_nearly_flat_by_the_first_fill() -> None:
     known = torch.from_numpy((hole(np.random.default_rng(3), 128, "blobs", 0.4) == 0).astype(np.float32))[None, None]
     colour = torch.tensor([0.1, 0.5, 0.9]).view(1, 3, 1, 1)
-    filled = PullPush()(colour.expand(1, 3, 128, 128), known)
+    filled = Membrane()(colour.expand(1, 3, 128, 128), known)
     assert (filled - colour).abs().max() < 2e-3
 
 

@@ -1,7 +1,8 @@
 """A feed-forward inpainter: a smooth first fill, a small U-Net on it, and attention that copies detail from known pixels.
 
-- First fill: pull-push (Gortler et al., "The Lumigraph", SIGGRAPH 1996; Kraus, "The Pull-Push Algorithm Revisited", 2009):
-  weighted averages of what is known go down a pyramid and come back up where nothing is known.
+- First fill: a membrane, Laplace's equation over the hole (Perez, Gangnet, Blake, SIGGRAPH 2003), by nested multigrid: weighted
+  averages of what is known go down a pyramid (pull-push: Gortler et al., SIGGRAPH 1996) and come back up into the hole, relaxed
+  at every level (Briggs, Henson, McCormick, "A Multigrid Tutorial", 2000, section 3).
 - U-Net (Ronneberger et al., MICCAI 2015) at 1/4, 1/8 and 1/16 of the size, with dilated residual blocks (Yu and Koltun,
   ICLR 2016) for wide context; pixel-unshuffle instead of a full-resolution stem.
 - Contextual attention (Yu et al., CVPR 2018) at 1/8: each cell of the hole asks which known cells are like it, and gets
@@ -13,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-LEVELS = 5  # of the pull-push pyramid
+LEVELS = 5  # of the membrane's pyramid
+RELAXATIONS = 12  # at each of them
 MULTIPLE_PX = 2**LEVELS  # of both sides of a window
 CELL_PX = 8  # what attention copies
 WIDTHS = (128, 192, 192)  # channels at 1/4, 1/8, 1/16
@@ -40,14 +42,16 @@ class Block(nn.Module):
         return features + self.second(functional.silu(self.first(scaled)))
 
 
-class PullPush(nn.Module):
+class Membrane(nn.Module):
     """pixels [N, 3, H, W], weights [N, 1, H, W] in [0, 1] -> [N, 3, H, W]: pixels where the weight is 1, smooth elsewhere."""
 
     def __init__(self) -> None:
         super().__init__()
         x = torch.arange(-7, 8).float()
         bell = torch.exp(-(x**2) / (2 * 2.0**2))
-        self.register_buffer("kernel", torch.outer(bell, bell).div(bell.sum() ** 2).expand(4, 1, 15, 15).contiguous(), False)
+        self.register_buffer("wide", torch.outer(bell, bell).div(bell.sum() ** 2).expand(4, 1, 15, 15).contiguous(), False)
+        around = torch.tensor([[1.0, 4.0, 1.0], [4.0, 0.0, 4.0], [1.0, 4.0, 1.0]]) / 20  # the nine-point Laplacian's
+        self.register_buffer("around", around.expand(3, 1, 3, 3).contiguous(), False)
 
     def forward(self, pixels: Tensor, weights: Tensor) -> Tensor:
         levels = [torch.cat([pixels * weights, weights], 1)]
@@ -56,13 +60,19 @@ class PullPush(nn.Module):
         # Where even the wide kernel sees nothing, the window's mean; where nothing is known at all, mid-grey.
         last = levels[-1]
         whole = last.mean((2, 3), keepdim=True)
-        wide = functional.conv2d(last, self.kernel, padding=7, groups=4) + 1e-4 * whole
+        wide = functional.conv2d(last, self.wide, padding=7, groups=4) + 1e-4 * whole
         fill = (wide[:, :3] + 0.5e-7) / (wide[:, 3:] + 1e-7)
         for level in reversed(levels):
             if level is not last:
                 fill = _enlarged(fill, 2, "bilinear")
-            known = level[:, 3:]
-            fill = level[:, :3] + (1 - known) * fill
+            total, weight = level[:, :3], level[:, 3:]
+            # A cell that is known for the better part counts as known: what it lacks, finer levels say.
+            held, keep = (total, weight) if level is levels[0] else (total / weight.clamp(min=0.5), (weight > 0.5).float())
+            known, open_ = (held if level is levels[0] else held * keep), 1 - keep
+            for _ in range(RELAXATIONS):
+                fill = known + open_ * fill
+                fill = functional.conv2d(functional.pad(fill, (1, 1, 1, 1), mode="replicate"), self.around, groups=3)
+            fill = known + open_ * fill
         return fill
 
 
@@ -149,7 +159,7 @@ class Inpainter(nn.Module):
         super().__init__()
         quarter, eighth, sixteenth = widths
         half = quarter // 2
-        self.fill = PullPush()
+        self.fill = Membrane()
         self.stem = nn.Conv2d(16 * 5, quarter, 3, padding=1)
         self.encode4 = Block(quarter)
         self.down8 = nn.Conv2d(quarter, eighth, 3, 2, 1)

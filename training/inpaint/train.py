@@ -25,8 +25,8 @@ NAME = "inpaint_patch"
 PEAK_RATE = 1e-3
 L1_WEIGHT = 4.0  # brings both losses to the same size at the start
 ADVERSARIAL = 0.03
-JUDGE_FROM, ADVERSARY_FROM = 0.25, 0.3  # progress from which the discriminator learns, and has a say
-FLOAT32_FROM = 0.97  # progress; before it, bfloat16, so that little is tuned to its rounding
+JUDGE_AHEAD = 0.05  # of the run: the discriminator learns before it has a say
+FLOAT32_FROM = 0.97  # progress; before it, on a GPU, bfloat16, so that little is tuned to its rounding
 MOST_STEPS = 10**7
 log = logging.getLogger("train")
 
@@ -42,7 +42,8 @@ def new_run(widths: tuple[int, int, int], device: torch.device) -> Run:
     """Fresh weights."""
     model, average = Inpainter(widths).to(device), Inpainter(widths).to(device)
     average.load_state_dict(model.state_dict())
-    model.to(memory_format=torch.channels_last)
+    if device.type == "cuda":
+        model.to(memory_format=torch.channels_last)
     return Run(model, average, torch.optim.Adam(model.parameters(), betas=(0.9, 0.99), fused=device.type == "cuda"))
 
 
@@ -55,6 +56,10 @@ def train(options: argparse.Namespace) -> None:
         run.load(path)
         adversary.load(path.with_name("adversary.pt"))
         log.info("resumed at step %d, %.0f s", run.step, run.seconds)
+    elif options.start_from:
+        weights = torch.load(options.start_from, map_location=device)["average"]
+        run.model.load_state_dict(weights)
+        run.average.load_state_dict(weights)
     perceptual = Perceptual(options.data / "lpips", device)
     photos = Photos(load_photos(options.data / "photos" / "train", options.runs / "cache"), device)
     holes = Holes(options.seed, options.times)
@@ -63,20 +68,21 @@ def train(options: argparse.Namespace) -> None:
     def step(progress: float) -> dict[str, Tensor]:
         rng = np.random.default_rng((options.seed, run.step, 0))
         shown = batch(photos, rng, *next(drawn))
-        result, filled = composite(run.model, shown, progress < FLOAT32_FROM)
+        is_half = device.type == "cuda" and progress < FLOAT32_FROM  # a CPU without instructions for it takes ten times as long
+        result, filled = composite(run.model, shown, is_half)
         share = shown.hole.mean()
         absolute = ((result - shown.truth).abs() * shown.hole).sum() / (3 * shown.hole.sum() + 1)
         y, x = rng.integers(8, size=2)  # LPIPS does not see what repeats with its stride
-        with torch.autocast(device.type, torch.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=is_half):
             distance = perceptual(filled[:, :, y:, x:], shown.truth[:, :, y:, x:]) / share
             loss = L1_WEIGHT * absolute + distance
-            if progress > ADVERSARY_FROM:
+            if progress > options.adversary_from:
                 # Only of patches that the hole reaches: elsewhere both are photographs.
                 verdict = adversary.judge(filled).float()
                 seen = torch.nn.functional.adaptive_max_pool2d(shown.hole, verdict.shape[2:])
                 loss = loss - ADVERSARIAL * (verdict * seen).sum() / (seen.sum() + 1)
-        run.update(loss, rate(progress, PEAK_RATE))
-        if progress > JUDGE_FROM:
+        run.update(loss, rate(progress, options.rate))
+        if progress > options.adversary_from - JUDGE_AHEAD:
             adversary.update(shown.truth, filled.detach(), shown.hole)
         return {"L1": absolute, "LPIPS": distance}
 
@@ -88,6 +94,9 @@ def main() -> None:
     length = parser.add_mutually_exclusive_group(required=True)
     length.add_argument("--steps", type=int, help="length of the run in steps: the same on every machine")
     length.add_argument("--minutes", type=float, help="length of the run by the clock; the rate follows the clock too")
+    parser.add_argument("--start-from", type=Path, help="checkpoint whose averaged weights to begin with")
+    parser.add_argument("--rate", type=float, default=PEAK_RATE, help="the highest")
+    parser.add_argument("--adversary-from", type=float, default=0.3, help="progress; 1: no adversary")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--widths", type=int, nargs=3, default=WIDTHS, help="channels at 1/4, 1/8 and 1/16 of the size")
     parser.add_argument("--times", type=int, default=1, help="this many times the crops that a CPU takes at a step")

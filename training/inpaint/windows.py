@@ -48,7 +48,8 @@ def batch(photos: Photos, rng: np.random.Generator, holes: Tensor, guided: Tenso
     """Crops for the holes, where the photographs are."""
     device = photos.pixels.device
     mask = (holes.to(device, non_blocking=True) > 0).float()
-    truth = (photos.crops(rng, len(holes), holes.shape[-1]).float() / 255).contiguous(memory_format=torch.channels_last)
+    truth = photos.crops(rng, len(holes), holes.shape[-1]).float() / 255
+    truth = truth.contiguous(memory_format=torch.channels_last if device.type == "cuda" else torch.contiguous_format)
     guide = torch.cat([_guide(rng, truth), mask], 1) * guided.to(device, non_blocking=True)[:, None, None, None]
     return Batch(truth, mask, guide)
 

@@ -32,7 +32,7 @@ STROKE_LEVEL = 77
 """0.3 of 255. Lower than a half: half a letter left is worse than a pixel more filled."""
 CONTEXT_PX = 64
 """Around what the detector saw: what the text stands on, and how far its letters may reach (it marks lines shrunk)."""
-SURE_LEVEL, SAME_LEVELS, REACH_PX, MOST_MORE = 204, 12, 24, 0.3
+SURE_LEVEL, SAME_LEVELS, REACH_PX, MOST_MORE = 204, 12, 24, 0.05
 """The end of a letter of which the network is unsure: what hangs together with pixels that are surely a stroke's (0.8 of 255),
 no farther off than REACH_PX and of their colour to within SAME_LEVELS; unless it is more than MOST_MORE of the stroke, as where
 letters have the colour of their ground."""
