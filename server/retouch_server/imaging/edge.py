@@ -65,7 +65,7 @@ def stain(source: Pixels, mask: U8) -> Bools:
     return found
 
 
-def bounds(flags: Bools, margin_px: int) -> tuple[slice, slice] | None:
+def bounds(flags: Bools, margin_px: int = 0) -> tuple[slice, slice] | None:
     """The box around what is true in `flags` (h, w), grown by a margin as far as there are pixels; None: nothing is."""
     spans: list[slice] = []
     for axis, length in ((1, flags.shape[0]), (0, flags.shape[1])):

@@ -47,6 +47,11 @@ class Coarse:
         """The number of the hole at each pixel of `rect`, (height, width) int32; 0: none."""
         return self.holes[np.ix_(cells_of(rect.rows, self.cell_px), cells_of(rect.columns, self.cell_px))]
 
+    def numbers(self, rect: Rect) -> list[int]:
+        """The numbers of the holes in `rect`."""
+        rows, columns = (slice(s.start // self.cell_px, ceil_div(s.stop, self.cell_px)) for s in (rect.rows, rect.columns))
+        return [int(number) for number in np.unique(self.holes[rows, columns]) if number]
+
 
 def cells_of(span: Span, cell_px: int) -> NDArray[np.intp]:
     """The cell of each pixel of `span`, along one axis."""

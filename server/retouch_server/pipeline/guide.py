@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from retouch_server.geometry import Rect, Span
+from retouch_server.imaging.edge import bounds
 from retouch_server.imaging.rows import Pixels
 from retouch_server.models.spec import ModelSpec
 from retouch_server.pipeline.coarse import Coarse
@@ -55,19 +56,19 @@ class Guide:
         """(height, width, 4) uint8: RGB and confidence, which is 255 in deep holes and 0 elsewhere, where RGB is 0 too."""
         numbers = self.coarse.over(rect)
         out = np.zeros((rect.height, rect.width, 4), np.uint8)
-        for number in self._in(numbers):
-            np.copyto(out[:, :, :3], self.fills[number - 1].over(rect), where=(numbers == number)[:, :, None])
+        for number in self.coarse.numbers(rect):
+            here = numbers == number
+            box = bounds(here)
+            assert box is not None
+            part = Rect(rect.y + box[0].start, rect.x + box[1].start, *here[box].shape)
+            np.copyto(out[box][:, :, :3], self.fills[number - 1].over(part), where=here[box][:, :, None])
         out[:, :, 3] = np.where(numbers > 0, np.uint8(255), np.uint8(0))
         return out
 
     def px(self, rect: Rect) -> int:
         """How many px of the image a px of the guide over `rect` stands for, rounded up; 1 where there is no guide."""
-        fills = [self.fills[number - 1] for number in self._in(self.coarse.over(rect))]
+        fills = [self.fills[number - 1] for number in self.coarse.numbers(rect)]
         return max((int(np.ceil(max(fill.rows.px, fill.columns.px))) for fill in fills), default=1)
-
-    @staticmethod
-    def _in(numbers: NDArray[np.int32]) -> list[int]:
-        return [int(number) for number in np.unique(numbers) if number]
 
 
 def cut(proxy: Pixels, size: tuple[int, int], crop: Rect, window_px: int) -> CoarsePicture:
