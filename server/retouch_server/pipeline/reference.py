@@ -27,9 +27,13 @@ class KnownRows:
     pixels: Pixels
     known: NDArray[np.bool_]
 
-    def beside(self, window: Rect) -> slice:
-        """The columns of a window and of half a window to either side."""
-        return window.columns.grow(window.width // 2).clip(Span(0, self.known.shape[1])).slice
+    def around(self, rect: Rect, reach_px: int) -> tuple[Pixels, NDArray[np.bool_]]:
+        """The pixels within `reach_px` of a rectangle of the image, and where they are known; of all these rows, where it lies
+        below them."""
+        rows = rect.rows.grow(reach_px).clip(self.rows)
+        columns = rect.columns.grow(reach_px).clip(Span(0, self.known.shape[1]))
+        box = (rows if rows.length else self.rows).shifted(-self.rows.start).slice, columns.slice
+        return self.pixels[box], self.known[box]
 
     def reference(self, window: Rect, guide: Pixels) -> Pixels:
         """(h, window.width, 4) uint8: a stretch of these rows as wide as the window, RGB and validity.

@@ -24,14 +24,15 @@ from retouch_server.pipeline.wish import UNSAID, Wish
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What a window is given from a fill at proxy resolution, where `mask` (h, w) uint8 says.
+    """What a part of a window is given from a fill at proxy resolution.
 
-    fill (h, w, 4) uint8: RGB and where it counts; grain: a block of it, `imaging/grain.py`, None: there is none; place: what it
-    is a function of, the seed and the window's y and x.
+    at: the part, in the window; mask (h, w) uint8: of it; fill (h, w, 4) uint8: RGB and where it counts; grain: a block of it,
+    `imaging/grain.py`, None: there is none; place: what it is a function of, the seed and the part's y and x in the image.
     """
 
-    fill: Pixels
+    at: Rect
     mask: NDArray[np.uint8]
+    fill: Pixels
     grain: NDArray[np.float32] | None
     place: tuple[int, int, int]
 
@@ -46,7 +47,7 @@ class View:
     source: Pixels
     mask: NDArray[np.uint8] | None = None
     told: Mapping[str, Array] = field(default_factory=dict[str, Array])
-    given: Given | None = None
+    given: tuple[Given, ...] = ()
 
 
 class Job(Protocol):

@@ -1,9 +1,9 @@
 """Fills at proxy resolution, and the windows of the regions that are filled so."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -11,22 +11,22 @@ from numpy.typing import NDArray
 
 from retouch_server.geometry import Rect
 from retouch_server.imaging.blend import composite
-from retouch_server.imaging.edge import EDGE_PX, alpha, bounds, hole, stain
+from retouch_server.imaging.edge import EDGE_PX, alpha, apart, hole, stain
 from retouch_server.imaging.grain import F32, grown, sample
-from retouch_server.imaging.mask import Mask
 from retouch_server.imaging.membrane import match_tone
 from retouch_server.imaging.proxy import at_most
 from retouch_server.imaging.rows import Pixels
 from retouch_server.models.backend import Array, Call
 from retouch_server.models.dispatch import Models
 from retouch_server.models.spec import ModelSpec
-from retouch_server.pipeline.coarse import MARGIN_PX, Coarse
-from retouch_server.pipeline.guide import CoarsePicture, Guide, cut, hole_over
+from retouch_server.pipeline.coarse import Coarse
+from retouch_server.pipeline.guide import CoarsePicture, Guide, cut, hole_over, unguided
 from retouch_server.pipeline.proxied import Proxied
 from retouch_server.pipeline.reference import KnownRows
-from retouch_server.pipeline.regions import StageMask
 from retouch_server.pipeline.stages.job import Fill, Given, View, as_rgb, from_rgb
 
+NEAR_PX = 64
+"""Grain is looked for so far around a part of a window, at least; half the part's longer side where that is more."""
 _NEXT = np.ones((3, 3), np.uint8)
 
 
@@ -48,66 +48,62 @@ class Spread:
         return self.rest.spec
 
     def view(self, source: Pixels, window: Rect, known: KnownRows | None = None) -> View:
-        view = View(source) if window in self.alone else self.rest.view(source, window, known)
-        mask = self.proxied.mask.window(window)
-        box = bounds(mask > 0, MARGIN_PX)
-        if box is None:
-            return view
-        fill = np.zeros((*mask.shape, 4), np.uint8)
-        fill[box] = self.fill.over(Rect(window.y + box[0].start, window.x + box[1].start, *mask[box].shape))
-        grain = None if known is None else self._grain(window, known)
-        place = (0, 0, 0) if grain is None else (self.seed, window.y, window.x)
-        return replace(view, given=Given(fill, mask, grain, place))
+        parts = apart(self.proxied.mask.window(window), EDGE_PX)
+        given = tuple(self._given(window, box, mask, known) for box, mask in parts)
+        if window in self.alone:
+            return View(source, given=given)
+        return self.rest.view(_spread(source, given), window, known)
 
-    def _grain(self, window: Rect, known: KnownRows) -> F32 | None:
-        columns = known.beside(window)
-        return sample(known.pixels[:, columns], known.known[:, columns], self.proxied.ratio)
+    def _given(self, window: Rect, box: tuple[slice, slice], mask: NDArray[np.uint8], known: KnownRows | None) -> Given:
+        at = Rect(box[0].start, box[1].start, *mask.shape)
+        part = Rect(window.y + at.y, window.x + at.x, at.height, at.width)
+        grain = None if known is None else self._grain(part, known)
+        return Given(at, mask, self.fill.over(part), grain, (0, 0, 0) if grain is None else (self.seed, part.y, part.x))
+
+    def _grain(self, part: Rect, known: KnownRows) -> F32 | None:
+        pixels, is_known = known.around(part, max(NEAR_PX, max(part.height, part.width) // 2))
+        return sample(pixels, is_known, self.proxied.ratio)
 
     def call(self, view: View) -> Call | None:
-        if view.given is None:
-            return self.rest.call(view)
-        return None if view.mask is None else self.rest.call(_spread(view, view.given))
+        return None if view.mask is None else self.rest.call(view)
 
     def result(self, view: View, outputs: Mapping[str, Array]) -> Pixels:
-        if view.given is not None:
-            view = _spread(view, view.given)
-        return self.rest.result(view, outputs) if outputs else view.source
+        return self.rest.result(view, outputs) if outputs else _spread(view.source, view.given)
 
 
-def _spread(view: View, given: Given) -> View:
-    """The view with what is given in its source."""
-    source = view.source
-    box = bounds(given.mask > 0, EDGE_PX)
-    if box is None:
-        return view
-    stained = stain(source, given.mask)[box]
-    mask, before = given.mask[box], source[box]
-    hollow = hole(mask, stained) > 0
-    shown = np.where(given.fill[box][:, :, 3:] > 0, given.fill[box][:, :, :3], as_rgb(before))
+def _spread(source: Pixels, given: Sequence[Given]) -> Pixels:
+    """The source with what its parts are given."""
+    touched = source.copy() if given else source
+    for part in given:
+        box = part.at.rows.slice, part.at.columns.slice
+        touched[box] = _spread_part(source[box], part)
+    return touched
+
+
+def _spread_part(before: Pixels, given: Given) -> Pixels:
+    stained = stain(before, given.mask)
+    hollow = hole(given.mask, stained) > 0
+    shown = np.where(given.fill[:, :, 3:] > 0, given.fill[:, :, :3], as_rgb(before))
     fill = match_tone(as_rgb(before), shown, hollow)
     if given.grain is not None:
-        fill = _grainy(fill, hollow, given, box)
-    touched = source.copy()
-    touched[box] = composite(before, from_rgb(fill, before), alpha(mask, stained))
-    return replace(view, source=touched, given=None)
+        fill = _grainy(fill, hollow, given.grain, given.place)
+    return composite(before, from_rgb(fill, before), alpha(given.mask, stained))
 
 
-def _grainy(fill: Pixels, hollow: NDArray[np.bool_], given: Given, box: tuple[slice, slice]) -> Pixels:
-    assert given.grain is not None
-    seed, y, x = given.place
-    rect = Rect(y + box[0].start, x + box[1].start, *hollow.shape)
-    grain = np.where(hollow[:, :, None], grown(given.grain, rect, seed), np.float32(0))
-    return np.clip(np.rint(fill + grain), 0, 255).astype(np.uint8)
+def _grainy(fill: Pixels, hollow: NDArray[np.bool_], grain: F32, place: tuple[int, int, int]) -> Pixels:
+    seed, y, x = place
+    grains = np.where(hollow[:, :, None], grown(grain, Rect(y, x, *hollow.shape), seed), np.float32(0))
+    return np.clip(np.rint(fill + grains), 0, 255).astype(np.uint8)
 
 
 async def fill_proxied(
     coarse: Coarse,
     proxy: tuple[Pixels, tuple[int, int]],
-    spec: ModelSpec,
+    job: Fill,
     house: tuple[Models, Executor],
     on_retry: Callable[[], None],
 ) -> Guide:
-    """Fills each crop once, with the model of the stage.
+    """Fills each crop once, as `job` fills windows.
 
     proxy: its pixels (h, w, 3), and the size (height, width) of the image that it stands for. Errors: those of the model.
     """
@@ -115,14 +111,16 @@ async def fill_proxied(
     loop = asyncio.get_running_loop()
     small = await loop.run_in_executor(executor, at_most, pixels, size)
 
-    async def filled(crop: Rect) -> CoarsePicture:
-        picture = await loop.run_in_executor(executor, cut, small, size, crop, spec.window_px)
+    def prepared(crop: Rect) -> tuple[CoarsePicture, View, Call]:
+        picture = cut(small, size, crop, job.spec.window_px)
         # The copy was resampled twice, and its pixels reach into their neighbours'.
         touched = hole_over(coarse.masked, coarse.cell_px, picture).astype(np.uint8) * np.uint8(255)
         hole = np.asarray(cv2.dilate(touched, _NEXT), np.uint8)
-        job = Fill(spec, StageMask(Mask.from_array(hole)))
-        view = job.view(picture.pixels, Rect(0, 0, *hole.shape))
-        call = await loop.run_in_executor(executor, job.call, view)
+        view = View(picture.pixels, hole, unguided(job.spec, *hole.shape))
+        return picture, view, job.call(view)
+
+    async def filled(crop: Rect) -> CoarsePicture:
+        picture, view, call = await loop.run_in_executor(executor, prepared, crop)
         async with dispatcher.infer(call, on_retry) as outputs:
             fill = await loop.run_in_executor(executor, job.result, view, outputs)
         return CoarsePicture(fill, picture.rows, picture.columns)

@@ -148,7 +148,7 @@ class TiledStage:
             guide = plan.coarse and await draw_guide(plan.coarse, pictures, plan.spec, house, self._count_own_retry)
             self._job = job = Fill(plan.spec, plan.at_full or plan.mask, guide, plan.wish)
             if plan.proxied is not None:
-                fill = await fill_proxied(plan.proxied.coarse, pictures, plan.spec, house, self._count_own_retry)
+                fill = await fill_proxied(plan.proxied.coarse, pictures, job, house, self._count_own_retry)
                 alone = {tile.window for row in plan.grid for tile in row.tiles if tile.index in plan.to_spread}
                 self._job = Spread(job, plan.proxied, fill, plan.wish.seed, frozenset(alone))
         finally:
