@@ -9,8 +9,9 @@ Memory: O(width × window), whatever the height.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
 from typing import TypeVar
@@ -28,6 +29,7 @@ from retouch_server.models.dispatch import Models
 from retouch_server.pipeline.cost import Shares
 from retouch_server.pipeline.guesses import draw_guide
 from retouch_server.pipeline.plan import StagePlan
+from retouch_server.pipeline.proxied import Proxied
 from retouch_server.pipeline.reference import KnownRows, Surroundings
 from retouch_server.pipeline.stages.channel import RowChannel
 from retouch_server.pipeline.stages.fallback import Faithful, Strayed
@@ -114,6 +116,7 @@ class TiledStage:
         self._strips = asyncio.Semaphore(STRIPS)
         self._began_s: float | None = None
         self._known: Surroundings | None = None
+        self._spread: asyncio.Task[Spread] | None = None
         self._faithful = Faithful.of(plan)
 
     async def run(self, source: RowChannel, sink: RowChannel) -> None:
@@ -131,29 +134,48 @@ class TiledStage:
         try:
             await self._draw_guide()
             async with asyncio.TaskGroup() as group:
+                if self._plan.proxied is not None and self._context.proxy is not None:
+                    self._spread = group.create_task(self._spread_of(self._plan.proxied, self._context.proxy))
                 group.create_task(self._finish(strips, sink))
                 await self._cut(source, strips, group)
         finally:  # the shares would keep this stage, and its strips, for good
             self.report.machine_seconds = self._context.shares.take(self)
 
     async def _draw_guide(self) -> None:
-        """Before the first row, fills on the proxy what is too deep for windows, which follow it; and what needs no more."""
-        plan, proxy, context = self._plan, self._context.proxy, self._context
+        """Before the first row, fills on the proxy what is too deep for windows, which follow it."""
+        plan, proxy = self._plan, self._context.proxy
         if not (plan.coarse or plan.proxied) or proxy is None or plan.mask is None:
             return
-        pictures = (proxy, (plan.grid.height, plan.grid.width))
-        house = (context.results.answering(context.dispatcher) if context.results else context.dispatcher, context.executor)
-        self._enter()
-        try:
-            guide = plan.coarse and await draw_guide(plan.coarse, pictures, plan.spec, house, self._count_own_retry)
-            self._job = job = Fill(plan.spec, plan.at_full or plan.mask, guide, plan.wish)
-            if plan.proxied is not None:
-                fill = await fill_proxied(plan.proxied.coarse, pictures, job, house, self._count_own_retry)
-                alone = {tile.window for row in plan.grid for tile in row.tiles if tile.index in plan.to_spread}
-                self._job = Spread(job, plan.proxied, fill, plan.wish.seed, frozenset(alone))
-        finally:
-            self._leave()
+        guide = None
+        if plan.coarse is not None:
+            with self._at_work():
+                guide = await draw_guide(plan.coarse, self._pictures(proxy), plan.spec, self._house, self._count_own_retry)
+        self._job = Fill(plan.spec, plan.at_full or plan.mask, guide, plan.wish)
         self._known = Surroundings(plan.mask)
+
+    async def _spread_of(self, proxied: Proxied, proxy: Pixels) -> Spread:
+        """Fills what needs no more at proxy resolution. Windows without a share in that need not wait for it."""
+        plan, job = self._plan, self._job
+        assert isinstance(job, Fill)
+        with self._at_work():
+            fill = await fill_proxied(proxied.coarse, self._pictures(proxy), job, self._house, self._count_own_retry)
+        alone = {tile.window for row in plan.grid for tile in row.tiles if tile.index in plan.to_spread}
+        return Spread(job, proxied, fill, plan.wish.seed, frozenset(alone))
+
+    async def _job_of(self, tile: Tile) -> Job:
+        """What is done with a window."""
+        proxied = self._plan.proxied
+        if self._spread is None or proxied is None or not await self._aside(proxied.mask.any, tile.window):
+            return self._job
+        return await self._spread
+
+    @property
+    def _house(self) -> tuple[Models, Executor]:
+        context = self._context
+        return context.results.answering(context.dispatcher) if context.results else context.dispatcher, context.executor
+
+    def _pictures(self, proxy: Pixels) -> tuple[Pixels, tuple[int, int]]:
+        return proxy, (self._plan.grid.height, self._plan.grid.width)
 
     async def _cut(self, source: RowChannel, strips: asyncio.Queue[_Work], group: asyncio.TaskGroup) -> None:
         """Cuts windows from the rows as they come and starts their calls."""
@@ -204,14 +226,16 @@ class TiledStage:
         labels = {"stage": self._plan.name.value, "model": model}
         self._context.metrics.tiles.labels(**labels, outcome="retried").inc()
 
-    def _enter(self) -> None:
-        """Work at the model begins."""
+    @contextmanager
+    def _at_work(self) -> Generator[None]:
+        """Inside, the stage has its share of the machine."""
         self._began_s = self._began_s or time.monotonic()
         self._context.shares.enter(self)
-
-    def _leave(self) -> None:
-        self._context.shares.leave(self)
-        self.report.seconds = time.monotonic() - (self._began_s or 0.0)
+        try:
+            yield
+        finally:
+            self._context.shares.leave(self)
+            self.report.seconds = time.monotonic() - self._began_s
 
     @traced("tile")
     async def _run(self, tile: Tile, pixels: Pixels, known: KnownRows | None, work: _Work) -> None:
@@ -219,25 +243,25 @@ class TiledStage:
         name, spec = self._plan.name.value, self._plan.spec
         annotate(tile=tile.index, y=tile.core.y, x=tile.core.x, model=spec.name, version=spec.version)
         tiles = self._context.metrics.tiles
-        self._enter()
-        try:
-            view = await self._aside(self._job.view, pixels, tile.window, known)
+        with self._at_work():
+            try:
+                job = await self._job_of(tile)
+                view = await self._aside(job.view, pixels, tile.window, known)
 
-            def take(result: Pixels) -> Strayed | None:
-                strayed = self._faithful.strayed(view, result) if self._faithful else None
-                if strayed is None:
-                    work.strip.paste(tile, result)
-                return strayed
+                def take(result: Pixels) -> Strayed | None:
+                    strayed = self._faithful.strayed(view, result) if self._faithful else None
+                    if strayed is None:
+                        work.strip.paste(tile, result)
+                    return strayed
 
-            is_cached, strayed = await self._become(self._job, view, take)
-            if strayed is not None:
-                await self._fall_back(view, lambda result: work.strip.paste(tile, strayed.mended(result)))
-        except Exception:  # not a cancellation: that is nobody's fault
-            tiles.labels(stage=name, model=spec.name, outcome="failed").inc()
-            raise
-        finally:
-            self._slots.release()
-            self._leave()
+                is_cached, strayed = await self._become(job, view, take)
+                if strayed is not None:
+                    await self._fall_back(view, lambda result: work.strip.paste(tile, strayed.mended(result)))
+            except Exception:  # not a cancellation: that is nobody's fault
+                tiles.labels(stage=name, model=spec.name, outcome="failed").inc()
+                raise
+            finally:
+                self._slots.release()
         self.report.tiles_run += not is_cached
         self.report.tiles_cached += is_cached
         outcome = "cached" if is_cached else "run"
