@@ -321,10 +321,10 @@ def _vote(level: Level, nearest: Flat, costs: F32, voted: Bools, sharpness: floa
     for dy in range(-RADIUS_PX, RADIUS_PX + 1):
         for dx in range(-RADIUS_PX, RADIUS_PX + 1):
             step = dy * level.width + dx
-            centres = np.clip(pixels - step, 0, level.hole.size - 1)
-            vote = weight[centres]
-            proposed = np.clip(match[centres] + step, 0, level.hole.size - 1)
-            total += flat[proposed] * vote[:, None]
+            centres = pixels - step
+            vote = weight.take(centres, mode="clip")
+            proposed = match.take(centres, mode="clip") + step
+            total += flat.take(proposed, axis=0, mode="clip") * vote[:, None]
             weights += vote
     out = level.picture.copy()
     kept = weights > 0
