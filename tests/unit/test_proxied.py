@@ -69,10 +69,10 @@ def test_routes(inpaint: Inpaint, texture: float, text: float, prompt: str, want
     assert route(RegionFinding(Rect(0, 0, 1, 1), 1, text, texture), options) is wanted
 
 
-@pytest.mark.parametrize("score", [0.0, 0.49, 0.5, 1.0])
+@pytest.mark.parametrize("score", [0.0, 0.79, 0.8, 1.0])
 def test_the_policy_says_how_fine_is_too_fine(score: float) -> None:
     region = RegionFinding(Rect(0, 0, 1, 1), 1, 0.0, score)
-    assert region.is_fine == (score >= 0.5)
+    assert region.is_fine == (score >= 0.8)
     assert replace(region, limits=Limits(fine_texture=0.0)).is_fine, "0: every region is filled at full resolution"
 
 

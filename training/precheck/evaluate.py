@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from training.evaluate import Options, Table
 from training.precheck.regions import Item, ring, text_item, texture_item
-from training.precheck.routing import measure
+from training.precheck.routing import Routing, measure
 from training.text.detection import loaded
 from training.text.evaluate import photographs
 
@@ -81,7 +81,8 @@ def evaluate(options: Options) -> Table:
         reached.append(areas)
     ours, spent = reached[0], float(rows[0][-1])
     fill = loaded(options.repository / "inpaint_classical" / "1" / "exemplar.py").fill
-    routing = measure(dev, fill, lambda image, region: float(judges["precheck"](image, region)[1]), 1 if options.quick else 3)
+    trials = measure(dev, fill, lambda image, region: float(judges["precheck"](image, region)[1]), 1 if options.quick else 3)
+    routing = Routing.by(trials)
     lost = routing.full - routing.routed
     return Table(
         "precheck",

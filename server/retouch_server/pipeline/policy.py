@@ -19,7 +19,7 @@
     default = ["patch", "classical"]
 
     [precheck]
-    fine_texture = 0.5                       # texture_score from which a region is inpainted at full resolution; 0: every one
+    fine_texture = 0.8                       # texture_score from which a region is inpainted at full resolution; 0: every one
     text_dominated = 0.35                    # text_score from which a region counts as overlay text
 
 What a table leaves out keeps its default.
@@ -79,7 +79,9 @@ MOST_AGREEMENT_DB = 60.0
 class Limits:
     """Scores, 0 to 1, from which a region counts as fine texture, and as overlay text."""
 
-    fine_texture: float = 0.5
+    fine_texture: float = 0.8
+    """Below it fills at proxy resolution look as those at full resolution do; above it some are too smooth, or their grain is
+    texture of the scene. By SSIM alone none would have to be filled at full resolution: `training/precheck/routing.py`."""
     text_dominated: float = 0.35
 
 

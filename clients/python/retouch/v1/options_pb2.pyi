@@ -56,7 +56,7 @@ class _InpaintEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Inpaint.Value
     """Same as AUTO."""
     INPAINT_AUTO: _Inpaint.ValueType  # 1
     """The best method served, in the regions that text removal does not take care of; at proxy resolution in those whose
-    texture_score is below the policy's `fine_texture` (0.5 unless configured), at full resolution in the others and where a
+    texture_score is below the policy's `fine_texture` (0.8 unless configured), at full resolution in the others and where a
     prompt is given.
     """
     INPAINT_CLASSICAL: _Inpaint.ValueType  # 2
@@ -79,7 +79,7 @@ INPAINT_UNSPECIFIED: Inpaint.ValueType  # 0
 """Same as AUTO."""
 INPAINT_AUTO: Inpaint.ValueType  # 1
 """The best method served, in the regions that text removal does not take care of; at proxy resolution in those whose
-texture_score is below the policy's `fine_texture` (0.5 unless configured), at full resolution in the others and where a
+texture_score is below the policy's `fine_texture` (0.8 unless configured), at full resolution in the others and where a
 prompt is given.
 """
 INPAINT_CLASSICAL: Inpaint.ValueType  # 2
