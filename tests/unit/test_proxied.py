@@ -1,5 +1,6 @@
 """Fills at proxy resolution: which regions get them, what they cost, and what they leave alone."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -146,16 +147,32 @@ async def test_an_edit_fills_a_smooth_region_once_and_touches_nothing_else(tmp_p
         assert np.array_equal(result[:, :, 3], image[:, :, 3])
 
 
+def by_place() -> Models:
+    """Models to whom the upper half of a picture is fine texture, and the lower one smooth."""
+
+    def scores(inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        mask = inputs["mask"]
+        return {"scores": np.array([0, FINE if mask[: len(mask) // 2].any() else SMOOTH], np.float32)}
+
+    return models(SMOOTH) | {"precheck": (spec("precheck", fake_models()["precheck"][0].kind), scores)}
+
+
+async def test_windows_without_a_share_do_not_wait_for_the_fill_at_proxy_resolution(tmp_path: Path) -> None:
+    image = wall()
+    async with serve(tmp_path, by_place()) as service:
+        service.gate.close("inpaint_classical")
+        edit = asyncio.create_task(say(service.edits, edit_of(image, mask=mask_of(TEXTURED, PLAIN))))
+        await service.gate.reached(2)
+        service.gate.open()
+        result = (await edit).image()
+    assert np.array_equal(result[mask_of(TEXTURED, PLAIN) == 0], image[mask_of(TEXTURED, PLAIN) == 0])
+    assert not np.array_equal(result[PLAIN.rows.slice, PLAIN.columns.slice], image[PLAIN.rows.slice, PLAIN.columns.slice])
+
+
 async def test_fine_texture_is_filled_at_full_resolution_beside_it(tmp_path: Path) -> None:
     image = wall()
     image[:150] = noise(150, SIZE, seed=3)
-    by_place = (
-        spec("precheck", fake_models()["precheck"][0].kind),
-        lambda inputs: {
-            "scores": np.array([0, FINE if inputs["mask"][: len(inputs["mask"]) // 2].any() else SMOOTH], np.float32)
-        },
-    )
-    async with serve(tmp_path, models(SMOOTH) | {"precheck": by_place}) as service:
+    async with serve(tmp_path, by_place()) as service:
         outcome = await say(service.edits, edit_of(image, mask=mask_of(TEXTURED, PLAIN)))
         routes = [region.route for region in outcome.accepted.findings.regions]
         (stage,) = outcome.done.stages
