@@ -55,7 +55,8 @@ def sample(picture: Pixels, known: Bools, ratio: float) -> F32 | None:
     if not valid.size:
         return None
     near = valid[np.argsort(away_px.ravel()[valid], kind="stable")[:NEAREST]]
-    blocks = [_block(picture, int(number), width // BLOCK_PX, OCTAVE * ratio) for number in near]
+    unseen = lost(picture, OCTAVE * ratio)
+    blocks = [_block(unseen, int(number), width // BLOCK_PX) for number in near]
     order = sorted(blocks, key=lambda block: float(np.square(block).mean()))
     chosen = order[int(QUIETEST * (len(order) - 1))]
     return chosen if float(np.square(chosen).mean()) > FAINTEST**2 else None
@@ -70,12 +71,9 @@ def grown(block: F32, rect: Rect, seed: int) -> F32:
     return (np.stack(planes, axis=2)[inner, inner] / BLOCK_PX).astype(np.float32)
 
 
-def _block(picture: Pixels, number: int, columns: int, ratio: float) -> F32:
+def _block(unseen: F32, number: int, columns: int) -> F32:
     y, x = (place * BLOCK_PX for place in divmod(number, columns))
-    margin = round(2 * ratio)  # what the enlarging looks at beyond the block
-    top, left = max(0, y - margin), max(0, x - margin)
-    around = np.ascontiguousarray(picture[top : y + BLOCK_PX + margin, left : x + BLOCK_PX + margin])
-    block = lost(around, ratio)[y - top : y - top + BLOCK_PX, x - left : x - left + BLOCK_PX]
+    block = unseen[y : y + BLOCK_PX, x : x + BLOCK_PX]
     return (block - block.mean(axis=(0, 1))).astype(np.float32)
 
 

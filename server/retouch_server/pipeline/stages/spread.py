@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from retouch_server.geometry import Rect
 from retouch_server.imaging.blend import composite
-from retouch_server.imaging.edge import EDGE_PX, alpha, apart, hole, stain
+from retouch_server.imaging.edge import EDGE_PX, alpha, apart, bounds, hole, stain
 from retouch_server.imaging.grain import F32, grown, sample
 from retouch_server.imaging.membrane import match_tone
 from retouch_server.imaging.proxy import at_most
@@ -91,9 +91,17 @@ def _spread_part(before: Pixels, given: Given) -> Pixels:
 
 
 def _grainy(fill: Pixels, hollow: NDArray[np.bool_], grain: F32, place: tuple[int, int, int]) -> Pixels:
+    box = bounds(hollow)
+    if box is None:
+        return fill
     seed, y, x = place
-    grains = np.where(hollow[:, :, None], grown(grain, Rect(y, x, *hollow.shape), seed), np.float32(0))
-    return np.clip(np.rint(fill + grains), 0, 255).astype(np.uint8)
+    inner = hollow[box]
+    grains = np.where(
+        inner[:, :, None], grown(grain, Rect(y + box[0].start, x + box[1].start, *inner.shape), seed), np.float32(0)
+    )
+    grainy = fill.copy()
+    grainy[box] = np.clip(np.rint(fill[box] + grains), 0, 255).astype(np.uint8)
+    return grainy
 
 
 async def fill_proxied(
