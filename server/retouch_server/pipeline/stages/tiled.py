@@ -165,7 +165,7 @@ class TiledStage:
     async def _job_of(self, tile: Tile) -> Job:
         """What is done with a window."""
         proxied = self._plan.proxied
-        if self._spread is None or proxied is None or not await self._aside(proxied.mask.any, tile.window):
+        if self._spread is None or proxied is None or not proxied.coarse.numbers(tile.window):
             return self._job
         return await self._spread
 
