@@ -59,6 +59,16 @@ class Timed:
         return abs(self.told_s / self.took_s - 1)
 
 
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """An edit to make: `image` (h, w, 3), `mask` (h, w)."""
+
+    number: int
+    image: Pixels
+    mask: Pixels
+    scale: int
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, help="photographs; none: the one that ships, again and again")
     parser.add_argument("--photographs", type=int, default=18, help="how many pictures with holes, and how many with captions")
@@ -173,22 +183,24 @@ def _show(path: Path, region: Region, pictures: Sequence[Pixels]) -> None:
 async def _estimates(server: LocalTriton, photos: Sequence[Pixels], options: argparse.Namespace) -> dict[str, float]:
     learning: int = options.warm_up
     figures: dict[str, float] = {}
+    # Made before: whoever draws a scene between two edits hears late that others are done.
+    tasks = [_task(photos[number % len(photos)], number) for number in range(learning + options.edits)]
     for at_once in (1, 4):
         async with orchestrator(server) as running, RetouchClient(running.target) as client:
-            timed = await _timed(client, photos, learning + options.edits, at_once)
+            timed = await _timed(client, tasks, at_once)
         figures[f"estimate_error_{at_once}"] = statistics.median(each.error for each in timed[learning:])
         figures[f"estimate_error_{at_once}_cold"] = statistics.median(each.error for each in timed[:learning])
         figures[f"estimate_ratio_{at_once}"] = statistics.median(each.told_s / each.took_s for each in timed[learning:])
     return {"estimate_error": max(figures["estimate_error_1"], figures["estimate_error_4"])} | figures
 
 
-async def _timed(client: RetouchClient, photos: Sequence[Pixels], edits: int, at_once: int) -> list[Timed]:
+async def _timed(client: RetouchClient, tasks: Sequence[_Task], at_once: int) -> list[Timed]:
     """Edits in the order in which they ended; always `at_once` of them run."""
-    numbers, timed = iter(range(edits)), list[Timed]()
+    waiting, timed = iter(tasks), list[Timed]()
 
     async def work() -> None:
-        for number in numbers:
-            timed.append(await _edit(client, photos[number % len(photos)], number))
+        for task in waiting:
+            timed.append(await _edit(client, task))
 
     async with asyncio.TaskGroup() as group:
         for _ in range(at_once):
@@ -196,14 +208,18 @@ async def _timed(client: RetouchClient, photos: Sequence[Pixels], edits: int, at
     return timed
 
 
-async def _edit(client: RetouchClient, photo: Pixels, number: int) -> Timed:
+def _task(photo: Pixels, number: int) -> _Task:
     """An edit of a part of the photograph: holes, a caption or both; every third one is enlarged as well."""
     rng = np.random.default_rng(number)
     scale = 2 if number % 3 == 0 else 1
     part = crop(photo, int(rng.integers(*SIDES_PX) / scale**0.5), rng)
     scene = captions(part, number) if number % 2 else holes(part, int(rng.integers(1, HOLES + 1)), number)
+    return _Task(number, scene.image, scene.mask, scale)
+
+
+async def _edit(client: RetouchClient, task: _Task) -> Timed:
     told_s, accepted_s, stages = 0.0, 0.0, dict[str, float]()
-    call = client.edit(scene.image, scene.mask, EditOptions(scale=scale))
+    call = client.edit(task.image, task.mask, EditOptions(scale=task.scale))
     async for event in call:
         if isinstance(event, Accepted):
             told_s, accepted_s = event.estimate.total_s, time.perf_counter()
@@ -212,6 +228,7 @@ async def _edit(client: RetouchClient, photo: Pixels, number: int) -> Timed:
             timed = Timed(told_s, time.perf_counter() - accepted_s)
             detail = {name: round(seconds, 2) for name, seconds in stages.items()}
             actual = {stage.stage: round(stage.seconds, 2) for stage in event.stages}
-            print(number, part.shape[:2], f"told {told_s:.2f} took {timed.took_s:.2f}", detail, actual, file=sys.stderr)
+            what = f"{task.number} {task.image.shape[:2]} told {timed.told_s:.2f} took {timed.took_s:.2f}"
+            print(what, detail, actual, file=sys.stderr)
             return timed
     raise AssertionError("an edit without `done`")
