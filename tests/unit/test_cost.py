@@ -1,11 +1,14 @@
 """Machine time and what is learnt from it."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from retouch_server.pipeline.cost import Cost, Shares, Work
+from retouch_server.pipeline.cost import shares as parts_of
 
 
 class Clock:
@@ -20,8 +23,8 @@ def test_who_runs_alone_has_all_the_time() -> None:
     clock = Clock()
     shares = Shares(clock)
     clock.now_s = 5.0
-    shares.enter("a")
-    shares.enter("a")
+    shares.enter("a", "x")
+    shares.enter("a", "x")
     clock.now_s = 7.0
     shares.leave("a")
     clock.now_s = 8.0
@@ -31,28 +34,55 @@ def test_who_runs_alone_has_all_the_time() -> None:
     assert shares.take("a") == 0.0
 
 
-def test_those_who_run_together_share() -> None:
+def test_models_share_equally_whatever_queues_at_them() -> None:
     clock = Clock()
     shares = Shares(clock)
-    shares.enter("a")
+    shares.enter("a", "x")
     clock.now_s = 2.0
-    shares.enter("b")
+    shares.enter("b", "y")
+    shares.enter("b", "y")
     clock.now_s = 6.0
+    shares.leave("b")
     shares.leave("b")
     clock.now_s = 7.0
     shares.leave("a")
     assert (shares.take("a"), shares.take("b")) == (2.0 + 2.0 + 1.0, 2.0)
 
 
-@given(st.lists(st.tuples(st.integers(0, 3), st.floats(0, 10)), max_size=40))
-def test_no_second_is_lost_or_counted_twice(steps: list[tuple[int, float]]) -> None:
+def test_at_a_model_who_queues_with_more_windows_has_more_of_its_time() -> None:
+    clock = Clock()
+    shares = Shares(clock)
+    for key in "abbb":
+        shares.enter(key, "x")
+    clock.now_s = 4.0
+    for key in "abbb":
+        shares.leave(key)
+    assert (shares.take("a"), shares.take("b")) == (1.0, 3.0)
+    assert shares.is_idle
+
+
+@given(st.lists(st.tuples(st.sampled_from("xyz"), st.floats(0.1, 100)), min_size=1, max_size=10))
+def test_shares_sum_to_one(queued: list[tuple[str, float]]) -> None:
+    parts = parts_of(queued)
+    assert sum(parts) == pytest.approx(1)
+    for model in {model for model, _ in queued}:
+        of_model = sum(part for part, (name, _) in zip(parts, queued, strict=True) if name == model)
+        assert of_model == pytest.approx(1 / len({name for name, _ in queued}))
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.floats(0, 10)), max_size=40))
+def test_no_second_is_lost_or_counted_twice(steps: list[tuple[int, bool, float]]) -> None:
     clock = Clock()
     shares, busy_s = Shares(clock), 0.0
-    inside: set[int] = set()
-    for key, pause_s in steps:
-        (shares.leave if key in inside else shares.enter)(key)
-        inside ^= {key}
-        busy_s += pause_s * bool(inside)
+    inside: Counter[int] = Counter()
+    for key, leaves, pause_s in steps:
+        if leaves and inside[key]:
+            shares.leave(key)
+            inside[key] -= 1
+        else:
+            shares.enter(key, "xy"[key % 2])
+            inside[key] += 1
+        busy_s += pause_s * bool(inside.total())
         clock.now_s += pause_s
     assert sum(shares.take(key) for key in range(4)) == pytest.approx(busy_s)
 

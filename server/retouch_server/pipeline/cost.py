@@ -1,37 +1,51 @@
 """What work costs, learnt while serving.
 
-Machine time is what counts: while two stages run, each gets half of every second (egalitarian processor sharing, Kleinrock
-1967). So the cost of a window comes out the same whether one edit runs or ten, and waiting is told apart from work.
+Machine time is what counts: while two models are at work, each gets half of every second, and a stage gets of that what its
+windows are among all that queue there, first come, first served (discriminatory processor sharing: Kleinrock 1967; Fayolle,
+Mitrani, Iasnogorodski 1980). So the cost of a window comes out alike whether one edit runs or ten, and waiting is told apart
+from work.
 """
 
 import time
-from collections.abc import Callable, Hashable
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 
+def shares(queued: Sequence[tuple[str, float]]) -> list[float]:
+    """The part of the machine that each has which keeps so many windows (> 0) at a model: (model, windows). They sum to 1.
+
+    Equal parts for the models; a model's in proportion to the windows, since it takes them in the order in which they came.
+    """
+    queues: defaultdict[str, float] = defaultdict(float)
+    for model, windows in queued:
+        queues[model] += windows
+    return [windows / queues[model] / len(queues) for model, windows in queued]
+
+
 class Shares:
-    """Splits time equally among the keys that run at each moment."""
+    """Splits time among the keys that have windows at models, as `shares` says."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._running: dict[Hashable, int] = {}
+        self._running: dict[Hashable, tuple[str, int]] = {}
         self._seconds: dict[Hashable, float] = {}
         self._since_s = clock()
 
-    def enter(self, key: Hashable) -> None:
-        """From now on `key` takes part; entered many times at once it still has one share."""
+    def enter(self, key: Hashable, model: str) -> None:
+        """From now on `key` has one more window at `model`, which is the same as long as it has any."""
         self._settle()
-        self._running[key] = self._running.get(key, 0) + 1
+        self._running[key] = (model, self._windows(key) + 1)
 
     def leave(self, key: Hashable) -> None:
         """Takes one `enter` back."""
         self._settle()
-        self._running[key] -= 1
-        if not self._running[key]:
-            del self._running[key]
+        model, windows = self._running.pop(key)
+        if windows > 1:
+            self._running[key] = (model, windows - 1)
 
     def take(self, key: Hashable) -> float:
         """The machine seconds of `key`, which is then forgotten."""
@@ -43,12 +57,13 @@ class Shares:
         """Whether it holds no key: nobody takes part, and everybody's seconds were taken."""
         return not self._running and not self._seconds
 
+    def _windows(self, key: Hashable) -> int:
+        return self._running[key][1] if key in self._running else 0
+
     def _settle(self) -> None:
         now_s = self._clock()
-        if self._running:
-            share_s = (now_s - self._since_s) / len(self._running)
-            for key in self._running:
-                self._seconds[key] = self._seconds.get(key, 0.0) + share_s
+        for key, share in zip(self._running, shares(list(self._running.values())), strict=True):
+            self._seconds[key] = self._seconds.get(key, 0.0) + share * (now_s - self._since_s)
         self._since_s = now_s
 
 

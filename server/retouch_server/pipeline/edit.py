@@ -1,8 +1,9 @@
 """An edit from plan to last row: the stages, composed."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,7 +16,7 @@ from retouch_server.imaging.rows import Pixels
 from retouch_server.models.catalogue import Catalogue
 from retouch_server.models.dispatch import Models
 from retouch_server.models.spec import Kind
-from retouch_server.pipeline.estimate import Estimate, Estimator, work_of
+from retouch_server.pipeline.estimate import LOOKS, Estimate, Estimator, work_of
 from retouch_server.pipeline.findings import Findings, Precheck, text_cells, unjudged
 from retouch_server.pipeline.plan import Plan, StagePlan, make_plan
 from retouch_server.pipeline.policy import BUILT_IN, Policy
@@ -84,7 +85,8 @@ class Editor:
             if proxy is None:
                 findings = unjudged(regions)
             elif len(regions):
-                findings = await self.precheck.judge(proxy, regions, request.size)
+                with self._looking():
+                    findings = await self.precheck.judge(proxy, regions, request.size)
             else:
                 findings = Findings(regions)
         # A gigapixel's windows and mask take about a second.
@@ -157,17 +159,24 @@ class Editor:
 
     async def _look_again(self, planned: PlannedEdit, before: Pixels, tap: "_ProxyTap", report: EditReport) -> float:
         """Scores what text is left, in the report; the machine seconds that this took."""
-        shares, key = self.estimator.shares, object()
-        shares.enter(key)
+        with self._looking() as took:
+            try:
+                report.residual_text_score = await self._residual_text(planned, before, tap.builder.finish())
+            except (ModelUnavailable, ModelFault) as error:
+                # The picture is done; that nobody looked at it again is worth a word, not a failure.
+                report.warnings.append(f"the text left in the result was not measured: {error}")
+        return took.seconds
+
+    @contextmanager
+    def _looking(self) -> Generator["_Took"]:
+        """Inside, models look at a proxy, and share the machine with the edits that run."""
+        shares, took = self.estimator.shares, _Took()
+        shares.enter(took, LOOKS)
         try:
-            report.residual_text_score = await self._residual_text(planned, before, tap.builder.finish())
-        except (ModelUnavailable, ModelFault) as error:
-            # The picture is done; that nobody looked at it again is worth a word, not a failure.
-            report.warnings.append(f"the text left in the result was not measured: {error}")
+            yield took
         finally:
-            shares.leave(key)
-            seconds = shares.take(key)
-        return seconds
+            shares.leave(took)
+            took.seconds = shares.take(took)
 
     @traced("residual text")
     async def _residual_text(self, planned: PlannedEdit, before_px: Pixels, after: Pixels) -> float | None:
@@ -209,6 +218,13 @@ def _fallback_warning(report: StageReport) -> str:
         f"{report.plan.spec.name} strayed from its input in {report.tiles_fell_back} of {len(report.plan.to_run)} windows "
         f"(below {fallback.least_db:g} dB when averaged down): {fallback.name} took over there{why}"
     )
+
+
+@dataclass(eq=False, slots=True)
+class _Took:
+    """Machine seconds, once they are known."""
+
+    seconds: float = 0.0
 
 
 class _ProxyTap:

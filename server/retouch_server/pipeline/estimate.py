@@ -38,6 +38,10 @@ ROWS_S = (0.02, 0.01, 0.0)
 """Seconds for an edit, and for a megapixel in or out, beside the models; before any was measured."""
 
 
+LOOKS = "looks"
+"""What `Shares` calls the models that look at proxies: where edits queue before they are accepted, and at their end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """What an edit should take. `stages_s`: machine time of each stage that runs; `rows_s`: of taking rows in and giving them

@@ -230,7 +230,7 @@ class TiledStage:
     def _at_work(self) -> Generator[None]:
         """Inside, the stage has its share of the machine."""
         self._began_s = self._began_s or time.monotonic()
-        self._context.shares.enter(self)
+        self._context.shares.enter(self, self._plan.spec.name)
         try:
             yield
         finally:
