@@ -101,6 +101,15 @@ def test_both_weights_are_found() -> None:
     assert cost.seconds(Work(10, 5)) == pytest.approx(13.0, rel=0.1)
 
 
+def test_what_a_start_costs_is_told_from_what_windows_cost() -> None:
+    rng, cost = np.random.default_rng(0), Cost((1.0, 1.0, 0.1))
+    for _ in range(60):
+        units = float(rng.integers(1, 12))
+        cost.learn(Work(units, starts=1), 2.0 + 0.5 * units)
+    assert cost.seconds(Work(1, starts=1)) == pytest.approx(2.5, rel=0.05)
+    assert cost.seconds(Work(20, starts=1)) == pytest.approx(12.0, rel=0.05)
+
+
 def test_what_is_not_measured_stays_at_the_guess() -> None:
     cost = Cost((1.0, 2.0, 0.1))
     for _ in range(30):

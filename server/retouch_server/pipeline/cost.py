@@ -69,16 +69,18 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is to be done: `units` of something, such as windows, what makes it dearer, such as windows' worth of hole, and
-    what needs no model, such as windows that are filled from a small copy."""
+    """What is to be done: `units` of something, such as windows, what makes it dearer, such as windows' worth of hole, what
+    needs no model, such as windows that are filled from a small copy, and how often it is begun, such as a stage: its last
+    windows leave some of the machine idle, and under load its first ones wait behind others'."""
 
     units: float
     extra: float = 0.0
     light: float = 0.0
+    starts: float = 0.0
 
     @property
     def features(self) -> NDArray[np.float64]:
-        return np.array([self.units, self.extra, self.light])
+        return np.array([self.units, self.extra, self.light, self.starts])
 
 
 FORGET = 0.9
@@ -89,16 +91,16 @@ PRIOR = 0.01
 
 @dataclass(slots=True)
 class Cost:
-    """Machine seconds of work: units · a + extra · b + light · c, none of them negative, by least squares per unit with
-    forgetting.
+    """Machine seconds of work: units · a + extra · b + light · c + starts · d, none of them negative, by least squares per unit
+    with forgetting.
 
-    guess: a, b and c before anything is measured.
+    guess: a, b and c before anything is measured; d is then 0.
     """
 
     guess: tuple[float, float, float]
     measured: int = 0
-    _squares: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, 3)))
-    _products: NDArray[np.float64] = field(default_factory=lambda: np.zeros(3))
+    _squares: NDArray[np.float64] = field(default_factory=lambda: np.zeros((4, 4)))
+    _products: NDArray[np.float64] = field(default_factory=lambda: np.zeros(4))
 
     def learn(self, work: Work, seconds: float) -> None:
         """`work` took `seconds`. Nothing is learnt from nothing."""
@@ -117,7 +119,7 @@ class Cost:
         return float(work.features @ self._weights())
 
     def _weights(self) -> NDArray[np.float64]:
-        guess = np.array(self.guess)
+        guess = np.array([*self.guess, 0.0])
         if not self.measured:
             return guess
         ridge = PRIOR * np.eye(len(guess))
