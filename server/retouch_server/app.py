@@ -90,8 +90,8 @@ class App:
         dispatcher = Dispatcher(self.backend)
         results = self._results()
         precheck = Precheck(self.catalogue, results.answering(dispatcher) if results else dispatcher, policy.precheck)
-        estimator = Estimator()
         in_flight = settings.tiles_in_flight
+        estimator = Estimator(in_flight)
         self.editor = Editor(
             self.catalogue, dispatcher, precheck, estimator, self._executor, self.metrics, in_flight, policy, results
         )

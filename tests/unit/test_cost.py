@@ -61,13 +61,13 @@ def test_at_a_model_who_queues_with_more_windows_has_more_of_its_time() -> None:
     assert shares.is_idle
 
 
-@given(st.lists(st.tuples(st.sampled_from("xyz"), st.floats(0.1, 100)), min_size=1, max_size=10))
-def test_shares_sum_to_one(queued: list[tuple[str, float]]) -> None:
-    parts = parts_of(queued)
-    assert sum(parts) == pytest.approx(1)
-    for model in {model for model, _ in queued}:
-        of_model = sum(part for part, (name, _) in zip(parts, queued, strict=True) if name == model)
-        assert of_model == pytest.approx(1 / len({name for name, _ in queued}))
+@given(st.lists(st.tuples(st.integers(0, 5), st.floats(0.1, 100)), min_size=1, max_size=10))
+def test_shares_sum_to_one_and_to_equal_parts_for_models(queued: list[tuple[int, float]]) -> None:
+    models, windows = np.array([model for model, _ in queued]), np.array([count for _, count in queued])
+    parts = parts_of(models, windows)
+    assert parts.sum() == pytest.approx(1)
+    for model in models:
+        assert parts[models == model].sum() == pytest.approx(1 / len(set(models)))
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.floats(0, 10)), max_size=40))

@@ -10,6 +10,7 @@ from retouch_server.pipeline.estimate import LOOK_S, ROWS_S, UNMEASURED_S, Estim
 from retouch_server.pipeline.findings import Findings
 from retouch_server.pipeline.plan import Plan, make_plan
 from retouch_server.pipeline.request import EditRequest, Options, StageName, TextRemoval
+from retouch_server.pipeline.stages.tiled import StageReport
 from tests.support.models import WINDOW_PX, fake_models
 
 
@@ -33,19 +34,33 @@ def stages_s(estimator: Estimator, planned: tuple[Plan, EditRequest]) -> float:
 
 
 async def test_edits_that_run_already_take_their_share() -> None:
-    clock, planned = Clock(), await plan_of()
-    estimator = Estimator(clock)
-    short, long = (estimator.estimate(*planned) for _ in range(2))
-    assert estimator.wait(10.0) == 0.0
-    short.stages_s[StageName.UPSCALE] = 4.0 - short.rows_s
-    long.stages_s[StageName.UPSCALE] = 60.0 - long.rows_s
-    with estimator.running(short, *planned), estimator.running(long, *planned):
-        assert estimator.wait(10.0) == pytest.approx(4.0 + 10.0)  # the short one ends first, the long one shares to the end
-        clock.now_s += 3.0
-        assert estimator.wait(10.0) == pytest.approx(1.0 + 10.0)
-        clock.now_s += 97.0
-        assert estimator.wait(10.0) == 0.0  # overdue: nothing is known of what is left
-    assert estimator.wait(10.0) == 0.0
+    """All have one stage at the same model, with more windows than may be there at once: equal shares."""
+    clock, planned = Clock(), await plan_of(scale=2)
+    estimator = Estimator(1, clock)
+    (stage,), own = planned[0].stages, estimator.estimate(*planned)
+    assert own.wait_s == 0.0
+    with estimator.running(own, *planned) as run:
+        run.reports = [report := StageReport(stage)]
+        assert estimator.estimate(*planned).wait_s == pytest.approx(own.own_s, rel=0.02)
+        report.tiles_at_model = 1
+        report.tiles_run = len(stage.to_run) - 1
+        clock.now_s += 1000.0
+        left_s = own.stages_s[StageName.UPSCALE] / len(stage.to_run)
+        assert estimator.estimate(*planned).wait_s == pytest.approx(left_s + own.legs[-1].seconds, rel=0.02)
+        assert estimator.estimate(*planned).in_flight == 1
+    assert estimator.estimate(*planned).wait_s == 0.0
+
+
+async def test_an_edit_that_waits_for_its_client_takes_nothing() -> None:
+    clock, planned = Clock(), await plan_of(scale=2)
+    estimator = Estimator(clock=clock)
+    own = estimator.estimate(*planned)
+    with estimator.running(own, *planned) as run:
+        run.reports = [report := StageReport(planned[0].stages[0])]
+        clock.now_s += own.own_s + 0.1
+        assert estimator.estimate(*planned).wait_s == 0.0
+        report.tiles_at_model = 1
+        assert estimator.estimate(*planned).wait_s > 0.0
 
 
 async def test_a_model_that_never_ran_is_taken_to_be_slow() -> None:
@@ -77,7 +92,7 @@ async def test_a_last_look_at_what_text_is_left_is_part_of_edits_that_remove_som
 
 async def test_an_edit_that_took_longer_than_told_moves_the_next_estimate() -> None:
     clock, planned = Clock(), await plan_of(scale=2)
-    estimator = Estimator(clock)
+    estimator = Estimator(clock=clock)
     first = estimator.estimate(*planned)
     assert first.total_s == pytest.approx(first.own_s)
     assert first.error == 0.0
@@ -91,7 +106,7 @@ async def test_an_edit_that_took_longer_than_told_moves_the_next_estimate() -> N
 
 async def test_nothing_is_learnt_from_an_edit_that_says_nothing() -> None:
     clock, planned = Clock(), await plan_of(scale=2)
-    estimator = Estimator(clock)
+    estimator = Estimator(clock=clock)
     before = estimator.estimate(*planned)
     with estimator.running(before, *planned) as run:
         run.is_typical = False
@@ -106,13 +121,13 @@ async def test_nothing_is_learnt_from_an_edit_that_says_nothing() -> None:
 
 async def test_what_an_edit_takes_beside_the_models_is_learnt_from_those_that_were_alone() -> None:
     clock, planned = Clock(), await plan_of()
-    estimator = Estimator(clock)
-    assert estimator.estimate(*planned).rows_s == pytest.approx(ROWS_S[0] + ROWS_S[1] * 0.08)
+    estimator = Estimator(clock=clock)
+    assert estimator.estimate(*planned).legs[-1].seconds == pytest.approx(ROWS_S[0] + ROWS_S[1] * 0.08)
     for _ in range(30):
         with estimator.running(estimator.estimate(*planned), *planned) as run:
             run.machine_s = 1.0
             clock.now_s += 1.5
-    assert estimator.estimate(*planned).rows_s == pytest.approx(0.5, rel=0.05)
+    assert estimator.estimate(*planned).legs[-1].seconds == pytest.approx(0.5, rel=0.05)
 
 
 async def test_a_small_image_is_estimated_by_its_own_size() -> None:

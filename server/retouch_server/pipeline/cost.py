@@ -7,23 +7,20 @@ from work.
 """
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def shares(queued: Sequence[tuple[str, float]]) -> list[float]:
-    """The part of the machine that each has which keeps so many windows (> 0) at a model: (model, windows). They sum to 1.
+def shares(models: NDArray[np.intp], windows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The part of the machine that each has which keeps `windows` (> 0) at one of the `models` (numbers). They sum to 1.
 
     Equal parts for the models; a model's in proportion to the windows, since it takes them in the order in which they came.
     """
-    queues: defaultdict[str, float] = defaultdict(float)
-    for model, windows in queued:
-        queues[model] += windows
-    return [windows / queues[model] / len(queues) for model, windows in queued]
+    queues = np.bincount(models, windows)
+    return windows / queues[models] / np.count_nonzero(queues)
 
 
 class Shares:
@@ -31,21 +28,23 @@ class Shares:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._running: dict[Hashable, tuple[str, int]] = {}
+        self._numbers: dict[str, int] = {}  # of models
+        self._running: dict[Hashable, tuple[int, int]] = {}  # key: number of its model, windows
         self._seconds: dict[Hashable, float] = {}
         self._since_s = clock()
 
     def enter(self, key: Hashable, model: str) -> None:
         """From now on `key` has one more window at `model`, which is the same as long as it has any."""
         self._settle()
-        self._running[key] = (model, self._windows(key) + 1)
+        number = self._numbers.setdefault(model, len(self._numbers))
+        self._running[key] = (number, self._running.get(key, (number, 0))[1] + 1)
 
     def leave(self, key: Hashable) -> None:
         """Takes one `enter` back."""
         self._settle()
-        model, windows = self._running.pop(key)
+        number, windows = self._running.pop(key)
         if windows > 1:
-            self._running[key] = (model, windows - 1)
+            self._running[key] = (number, windows - 1)
 
     def take(self, key: Hashable) -> float:
         """The machine seconds of `key`, which is then forgotten."""
@@ -57,13 +56,13 @@ class Shares:
         """Whether it holds no key: nobody takes part, and everybody's seconds were taken."""
         return not self._running and not self._seconds
 
-    def _windows(self, key: Hashable) -> int:
-        return self._running[key][1] if key in self._running else 0
-
     def _settle(self) -> None:
         now_s = self._clock()
-        for key, share in zip(self._running, shares(list(self._running.values())), strict=True):
-            self._seconds[key] = self._seconds.get(key, 0.0) + share * (now_s - self._since_s)
+        if self._running:
+            models, windows = np.array(list(self._running.values()), np.intp).T
+            parts = shares(models, windows.astype(np.float64))
+            for key, part in zip(self._running, parts.tolist(), strict=True):
+                self._seconds[key] = self._seconds.get(key, 0.0) + part * (now_s - self._since_s)
         self._since_s = now_s
 
 

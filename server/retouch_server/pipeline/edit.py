@@ -128,6 +128,7 @@ class Editor:
             at_input_size = sum(stage.name != StageName.UPSCALE for stage in planned.plan.stages)
             steps.insert(at_input_size, tap)
         with self.estimator.running(planned.estimate, planned.plan, planned.request) as run:
+            run.reports = [stage.report for stage in stages]
             async with asyncio.TaskGroup() as group:
                 for number, step in enumerate(steps):
                     after = sink if number + 1 == len(steps) else RowChannel(1)
@@ -135,7 +136,7 @@ class Editor:
                     source = after
                 if not steps:
                     group.create_task(_copy(source, sink))
-            report = EditReport([stage.report for stage in stages])
+            report = EditReport(list(run.reports))
             report.warnings += [told for stage in report.stages if (told := _fallback_warning(stage))]
             for stage in report.stages:
                 self._record(stage)

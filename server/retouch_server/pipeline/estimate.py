@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -19,9 +19,11 @@ from retouch_server.models.dispatch import Dispatcher
 from retouch_server.models.spec import Kind, ModelSpec
 from retouch_server.pipeline.calibration import Calibration
 from retouch_server.pipeline.cost import Cost, Shares, Work
+from retouch_server.pipeline.forecast import Leg, seconds_until_done
 from retouch_server.pipeline.guide import unguided
 from retouch_server.pipeline.plan import Plan, StagePlan
 from retouch_server.pipeline.request import EditRequest, StageName
+from retouch_server.pipeline.stages.tiled import StageReport
 from retouch_server.pipeline.wish import UNSAID
 
 log = logging.getLogger(__name__)
@@ -40,60 +42,89 @@ ROWS_S = (0.02, 0.01, 0.0)
 
 LOOKS = "looks"
 """What `Shares` calls the models that look at proxies: where edits queue before they are accepted, and at their end."""
+_ROWS = "rows"
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What an edit should take. `stages_s`: machine time of each stage that runs; `rows_s`: of taking rows in and giving them
-    out, and of a last look at what text is left; `wait_s`: what edits that run already will take from it; `in_flight`: how many
-    these are; `total_s`: from `accepted` to `done`, as such estimates fared; `error`: median of |estimated / actual - 1| over
-    the last ones, 0 before any.
+    """What an edit should take. `stages`: those that run; `legs`: machine time of each, in order, then of a last look at what
+    text is left, and of taking rows in and giving them out; `wait_s`: what edits that run already will take from it;
+    `in_flight`: how many these are; `total_s`: from `accepted` to `done`, as such estimates fared; `error`: median of
+    |estimated / actual - 1| over the last ones, 0 before any.
     """
 
-    stages_s: dict[StageName, float]
-    rows_s: float
+    stages: tuple[StageName, ...]
+    legs: tuple[Leg, ...]
     wait_s: float
     in_flight: int
     total_s: float
     error: float
 
     @property
+    def stages_s(self) -> dict[StageName, float]:
+        """Machine time of each stage that runs."""
+        return {name: leg.seconds for name, leg in zip(self.stages, self.legs, strict=False)}
+
+    @property
     def own_s(self) -> float:
         """Machine time of the edit, were it alone. Stages overlap in time but share the models' processors."""
-        return sum(self.stages_s.values()) + self.rows_s
+        return sum(leg.seconds for leg in self.legs)
 
 
 class Run:
     """An edit under way. `is_typical` is set to False where nothing can be learnt from it: some of its work was not done
-    (results were kept from before), or was done twice."""
+    (results were kept from before), or was done twice. `reports`: of its stages, in order, which tell how far it is."""
 
-    def __init__(self) -> None:
+    def __init__(self, legs: Sequence[Leg], until_s: float) -> None:
         self.is_typical = True
         self.machine_s = 0.0
+        self.reports: Sequence[StageReport] = ()
+        self._legs = legs
+        self._until_s = until_s
+
+    def legs(self, now_s: float) -> list[Leg]:
+        """What is left of it. An edit that is overdue and has nothing at the models waits for its client: nothing."""
+        if now_s > self._until_s and not any(report.tiles_at_model for report in self.reports):
+            return []
+        left = list(self._legs)
+        for number, report in enumerate(self.reports):
+            done = (report.tiles_run + report.tiles_cached) / max(1, len(report.plan.to_run))
+            left[number] = left[number].after(done * left[number].seconds)
+        return left
 
 
 class Estimator:
-    """Learns what models cost, and what the time between `accepted` and `done` then comes to."""
+    """Learns what models cost, and what the time between `accepted` and `done` then comes to.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    tiles_in_flight: windows that a stage keeps at its model, at most.
+    """
+
+    def __init__(self, tiles_in_flight: int = 4, clock: Callable[[], float] = time.monotonic) -> None:
         self.shares = Shares(clock)
+        self._tiles_in_flight = tiles_in_flight
         self._clock = clock
         self._costs: defaultdict[str, Cost] = defaultdict(lambda: Cost(UNMEASURED_S))
         self._rows = Cost(ROWS_S)
         self._look = Cost(LOOK_S)
         self._calibration = Calibration()
-        self._ends_s: dict[Run, float] = {}  # when each edit that runs should have had its machine time
+        self._runs: list[Run] = []
 
     def estimate(self, plan: Plan, request: EditRequest) -> Estimate:
         """The estimate for an edit that starts now."""
-        stages_s = {stage.name: self._costs[stage.spec.name].seconds(work_of(stage)) for stage in plan.stages}
-        rows_s = self._rows.seconds(_rows_of(plan, request))
-        if StageName.TEXT_REMOVAL in stages_s:
-            rows_s += self._look.seconds(_LOOK)
-        own_s = sum(stages_s.values()) + rows_s
-        wait_s, in_flight = self.wait(own_s), len(self._ends_s)
+        legs = [self._leg(stage) for stage in plan.stages]
+        if any(stage.name == StageName.TEXT_REMOVAL for stage in plan.stages):
+            legs.append(Leg(LOOKS, self._look.seconds(_LOOK)))
+        legs.append(Leg(_ROWS, self._rows.seconds(_rows_of(plan, request))))
+        own_s = sum(leg.seconds for leg in legs)
+        now_s, in_flight = self._clock(), len(self._runs)
+        others = [run.legs(now_s) for run in self._runs]
+        wait_s = max(0.0, seconds_until_done(legs, others, self._tiles_in_flight) - own_s)
         total_s = self._calibration.seconds(own_s, wait_s, in_flight)
-        return Estimate(stages_s, rows_s, wait_s, in_flight, total_s, self._calibration.error)
+        names = tuple(stage.name for stage in plan.stages)
+        return Estimate(names, tuple(legs), wait_s, in_flight, total_s, self._calibration.error)
+
+    def _leg(self, stage: StagePlan) -> Leg:
+        return Leg(stage.spec.name, self._costs[stage.spec.name].seconds(work_of(stage)), len(stage.to_run))
 
     def learn(self, model: str, work: Work, seconds: float) -> None:
         """`work` took `model` so many machine seconds."""
@@ -110,24 +141,20 @@ class Estimator:
     @contextmanager
     def running(self, estimate: Estimate, plan: Plan, request: EditRequest) -> Generator[Run]:
         """Inside, an edit shares the models with the others; when it ends well, its estimate is compared with what it took."""
-        run, began_s = Run(), self._clock()
-        self._ends_s[run] = began_s + estimate.own_s
-        was_alone = len(self._ends_s) == 1
+        began_s = self._clock()
+        run = Run(estimate.legs, began_s + estimate.own_s)
+        self._runs.append(run)
+        was_alone = len(self._runs) == 1
         try:
             yield run
         finally:
-            del self._ends_s[run]
+            self._runs.remove(run)
         if not run.is_typical:
             return
         actual_s = self._clock() - began_s
         self._calibration.learn(estimate.own_s, estimate.wait_s, estimate.in_flight, estimate.total_s, actual_s)
-        if was_alone and not self._ends_s:
+        if was_alone and not self._runs:
             self._rows.learn(_rows_of(plan, request), actual_s - run.machine_s)
-
-    def wait(self, seconds: float) -> float:
-        """Seconds that edits which run now will take from one of `seconds`: each has an equal share while both run."""
-        now_s = self._clock()
-        return sum(min(seconds, max(0.0, end_s - now_s)) for end_s in self._ends_s.values())
 
 
 def work_of(stage: StagePlan) -> Work:

@@ -70,6 +70,8 @@ class StageReport:
     """From the first window's start to the last one's end, the coarse fill's included."""
     machine_seconds: float = 0.0
     """Its share of the time in which windows of this edit or others were at the models."""
+    tiles_at_model: int = 0
+    """At this moment."""
     tiles_run: int = 0
     tiles_cached: int = 0
     tiles_skipped: int = 0
@@ -231,10 +233,12 @@ class TiledStage:
         """Inside, the stage has its share of the machine."""
         self._began_s = self._began_s or time.monotonic()
         self._context.shares.enter(self, self._plan.spec.name)
+        self.report.tiles_at_model += 1
         try:
             yield
         finally:
             self._context.shares.leave(self)
+            self.report.tiles_at_model -= 1
             self.report.seconds = time.monotonic() - self._began_s
 
     @traced("tile")
