@@ -92,7 +92,8 @@ def test_a_file_that_follows_the_contract_is_measured_as_its_card_says(tmp_path:
     told = imported(shipped / "1" / "model.onnx", tmp_path)
     ours, theirs = spec_of(tmp_path / "imported" / "mine"), spec_of(shipped)
     assert (ours.kind, ours.scale) == (theirs.kind, theirs.scale)
-    assert abs(ours.receptive_field_px - theirs.receptive_field_px) <= 1
+    # Theirs is counted; at the rim the influence of a pixel is too faint for 8 bits.
+    assert theirs.receptive_field_px - 3 <= ours.receptive_field_px <= theirs.receptive_field_px
     assert ours.is_exact
     assert told["sha256"] in (tmp_path / "imported/mine/README.md").read_text()
     assert "the duty of whoever imported it" in " ".join((tmp_path / "imported/mine/README.md").read_text().split())

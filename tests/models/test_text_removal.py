@@ -97,7 +97,7 @@ def test_the_end_of_a_letter_is_its_strokes_though_the_network_misses_it(removal
     def find(image: U8, hint: U8) -> U8:
         found = full_mask(image, 0)
         found[(image == 255).all(axis=2)] = 255
-        found[:, np.flatnonzero(found.any(axis=0))[-1] - 15 :] = 0
+        found[:, np.flatnonzero(found.any(axis=0))[-1] - 3 :] = 0
         return found
 
     done = removal.remove_text(picture, full_mask(picture), telling(box), find, exemplar.fill)

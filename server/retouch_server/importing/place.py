@@ -57,9 +57,12 @@ def staging(repository: Path, name: str) -> Generator[Path]:
 
 
 def _sweep(parent: Path, prefix: str, target: Path) -> None:
-    """Removes staging folders that nobody holds any more; a model that was moved aside from `target` goes back first."""
+    """Removes staging folders that nobody holds any more; a model that was moved aside from `target` goes back first.
+
+    An import that ends meanwhile takes its own away: it does not wait for who looks.
+    """
     for left in parent.glob(f"{glob.escape(prefix)}*{SUFFIX}"):
-        with suppress(BlockingIOError), locked(left, waits=False):
+        with suppress(BlockingIOError, FileNotFoundError), locked(left, waits=False):
             restore(left, target)
             shutil.rmtree(left)
 
