@@ -65,14 +65,14 @@ class Membrane(nn.Module):
         for level in reversed(levels):
             if level is not last:
                 fill = _enlarged(fill, 2, "bilinear")
-            total, weight = level[:, :3], level[:, 3:]
-            # A cell that is known for the better part counts as known: what it lacks, finer levels say.
-            held, keep = (total, weight) if level is levels[0] else (total / weight.clamp(min=0.5), (weight > 0.5).float())
-            known, open_ = (held if level is levels[0] else held * keep), 1 - keep
+            known, keep = level[:, :3], level[:, 3:]
+            if level is not levels[0]:
+                # A cell that is known for the better part counts as known: what it lacks, finer levels say.
+                known, keep = known / keep.clamp(min=0.5) * (keep > 0.5), (keep > 0.5).float()
             for _ in range(RELAXATIONS):
-                fill = known + open_ * fill
+                fill = known + (1 - keep) * fill
                 fill = functional.conv2d(functional.pad(fill, (1, 1, 1, 1), mode="replicate"), self.around, groups=3)
-            fill = known + open_ * fill
+            fill = known + (1 - keep) * fill
         return fill
 
 
