@@ -18,8 +18,9 @@ from retouch_server.pipeline.plan import StagePlan
 from retouch_server.pipeline.regions import StageMask
 from retouch_server.pipeline.request import StageName
 from retouch_server.pipeline.stages.channel import RowChannel
+from retouch_server.pipeline.stages.context import StageContext
 from retouch_server.pipeline.stages.job import Fill, Job
-from retouch_server.pipeline.stages.tiled import StageContext, TiledStage
+from retouch_server.pipeline.stages.tiled import TiledStage
 from retouch_server.telemetry.metrics import Metrics
 from retouch_server.tiling import TileGrid
 

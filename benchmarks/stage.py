@@ -25,8 +25,9 @@ from retouch_server.pipeline.reference import KnownRows
 from retouch_server.pipeline.regions import StageMask
 from retouch_server.pipeline.request import StageName
 from retouch_server.pipeline.stages.channel import RowChannel
+from retouch_server.pipeline.stages.context import StageContext, StageReport
 from retouch_server.pipeline.stages.job import Job, View
-from retouch_server.pipeline.stages.tiled import StageContext, StageReport, TiledStage
+from retouch_server.pipeline.stages.tiled import TiledStage
 from retouch_server.telemetry.metrics import Metrics
 from retouch_server.tiling import TileGrid
 

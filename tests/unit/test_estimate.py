@@ -10,7 +10,7 @@ from retouch_server.pipeline.estimate import LOOK_S, ROWS_S, UNMEASURED_S, Estim
 from retouch_server.pipeline.findings import Findings
 from retouch_server.pipeline.plan import Plan, make_plan
 from retouch_server.pipeline.request import EditRequest, Options, StageName, TextRemoval
-from retouch_server.pipeline.stages.tiled import StageReport
+from retouch_server.pipeline.stages.context import StageReport
 from tests.support.models import WINDOW_PX, fake_models
 
 

@@ -23,8 +23,9 @@ from retouch_server.pipeline.policy import BUILT_IN, Policy
 from retouch_server.pipeline.regions import find_regions
 from retouch_server.pipeline.request import EditRequest, StageName
 from retouch_server.pipeline.stages.channel import RowChannel
+from retouch_server.pipeline.stages.context import StageContext, StageReport
 from retouch_server.pipeline.stages.job import Enlarge, Fill, Job
-from retouch_server.pipeline.stages.tiled import StageContext, StageReport, TiledStage
+from retouch_server.pipeline.stages.tiled import TiledStage
 from retouch_server.telemetry.metrics import Metrics
 from retouch_server.telemetry.tracing import exemplar, traced
 

@@ -23,7 +23,7 @@ from retouch_server.pipeline.forecast import Leg, seconds_until_done
 from retouch_server.pipeline.guide import unguided
 from retouch_server.pipeline.plan import Plan, StagePlan
 from retouch_server.pipeline.request import EditRequest, StageName
-from retouch_server.pipeline.stages.tiled import StageReport
+from retouch_server.pipeline.stages.context import StageReport
 from retouch_server.pipeline.wish import UNSAID
 
 log = logging.getLogger(__name__)

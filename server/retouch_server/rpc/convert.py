@@ -26,7 +26,7 @@ from retouch_server.pipeline.request import (
     TextRemoval,
     check_size,
 )
-from retouch_server.pipeline.stages.tiled import StageReport
+from retouch_server.pipeline.stages.context import StageReport
 
 T = TypeVar("T")
 

@@ -33,7 +33,7 @@ from retouch_server.pipeline.admission import Admission
 from retouch_server.pipeline.edit import Editor, EditReport, PlannedEdit
 from retouch_server.pipeline.request import MAX_PIXELS_WITHOUT_PROXY, EditRequest
 from retouch_server.pipeline.stages.channel import RowChannel
-from retouch_server.pipeline.stages.tiled import StageReport
+from retouch_server.pipeline.stages.context import StageReport
 from retouch_server.rpc import convert
 from retouch_server.rpc.interceptors import client_name, first_cause
 from retouch_server.rpc.masks import MaskResolver

@@ -9,82 +9,33 @@ Memory: O(width × window), whatever the height.
 
 import asyncio
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from math import prod
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from retouch_server.cache.results import Place, Results
 from retouch_server.geometry import Rect, Span
 from retouch_server.imaging.canvas import Canvas, Strip
 from retouch_server.imaging.rows import Band, Pixels, RowBuffer
-from retouch_server.imaging.seam import SeamMeter
-from retouch_server.models.backend import Array
 from retouch_server.models.dispatch import Models
-from retouch_server.pipeline.cost import Shares
 from retouch_server.pipeline.guesses import draw_guide
 from retouch_server.pipeline.plan import StagePlan
 from retouch_server.pipeline.proxied import Proxied
 from retouch_server.pipeline.reference import KnownRows, Surroundings
 from retouch_server.pipeline.stages.channel import RowChannel
+from retouch_server.pipeline.stages.context import StageContext, StageReport
 from retouch_server.pipeline.stages.fallback import Faithful, Strayed
 from retouch_server.pipeline.stages.job import Fill, Job, View, bicubic
 from retouch_server.pipeline.stages.spread import Spread, fill_proxied
-from retouch_server.telemetry.metrics import Metrics
-from retouch_server.telemetry.tracing import annotate, exemplar, span, traced
+from retouch_server.pipeline.stages.windows import Windows
+from retouch_server.telemetry.tracing import annotate, span, traced
 from retouch_server.tiling import Tile, TileRow
-
-_T = TypeVar("_T")
 
 STRIPS = 2
 """Strips in memory: one is filled while the one before it is finished and handed on."""
-
-
-@dataclass(frozen=True, slots=True)
-class StageContext:
-    """What a stage needs of the house."""
-
-    dispatcher: Models
-    executor: Executor
-    metrics: Metrics
-    tiles_in_flight: int
-    shares: Shares = field(default_factory=Shares)
-    on_progress: Callable[["StageReport"], None] = lambda report: None
-    proxy: Pixels | None = None
-    """What the whole image looks like, (h, w, 3), where that is known before its rows come."""
-    results: Results | None = None
-    """Those of windows that were seen before; None: none are kept."""
-
-
-@dataclass(slots=True)
-class StageReport:
-    """What became of a stage; grows while it runs."""
-
-    plan: StagePlan
-    seconds: float = 0.0
-    """From the first window's start to the last one's end, the coarse fill's included."""
-    machine_seconds: float = 0.0
-    """Its share of the time in which windows of this edit or others were at the models."""
-    tiles_at_model: int = 0
-    """At this moment."""
-    tiles_run: int = 0
-    tiles_cached: int = 0
-    tiles_skipped: int = 0
-    tiles_retried: int = 0
-    borders_widened: int = 0
-    """Borders between two tiles of a row, or two rows of tiles, that were blended over all that both sides cover."""
-    tiles_fell_back: int = 0
-    """Of those run and cached: in which the model strayed from its input."""
-    seam: SeamMeter = field(default_factory=SeamMeter)
-
-    @property
-    def tiles_done(self) -> int:
-        return self.tiles_run + self.tiles_cached + self.tiles_skipped
 
 
 @dataclass(slots=True)
@@ -110,6 +61,7 @@ class TiledStage:
         self._plan = plan
         self._job = job
         self._channels = channels
+        self._windows = Windows(context, channels, self._count_retry)
         self._context = context
         context.metrics.expect(plan.name.value, plan.spec.name)
         self._rows = list(plan.grid)
@@ -250,7 +202,7 @@ class TiledStage:
         with self._at_work():
             try:
                 job = await self._job_of(tile)
-                view = await self._aside(job.view, pixels, tile.window, known)
+                view = await self._windows.aside(job.view, pixels, tile.window, known)
 
                 def take(result: Pixels) -> Strayed | None:
                     strayed = self._faithful.strayed(view, result) if self._faithful else None
@@ -258,7 +210,7 @@ class TiledStage:
                         work.strip.paste(tile, result)
                     return strayed
 
-                is_cached, strayed = await self._become(job, view, take)
+                is_cached, strayed = await self._windows.make(job, view, take)
                 if strayed is not None:
                     await self._fall_back(view, lambda result: work.strip.paste(tile, strayed.mended(result)))
             except Exception:  # not a cancellation: that is nobody's fault
@@ -278,51 +230,11 @@ class TiledStage:
         """Has `take` take what a faithful job makes of a view."""
         assert self._faithful is not None
         if self._faithful.job is None:
-            await self._aside(lambda: take(bicubic(view.source, self._plan.spec.scale)))
+            await self._windows.aside(lambda: take(bicubic(view.source, self._plan.spec.scale)))
         else:
-            await self._become(self._faithful.job, view, take)
+            await self._windows.make(self._faithful.job, view, take)
         self.report.tiles_fell_back += 1
         self._context.metrics.upscale_fallbacks.labels(model=self._plan.spec.name).inc()
-
-    async def _become(self, job: Job, view: View, take: Callable[[Pixels], _T]) -> tuple[bool, _T]:
-        """Recalls what `job` makes of a view, or computes and keeps it, and hands it to `take`, which must copy what it keeps.
-
-        Returns whether it was known, and what `take` said.
-        """
-        shape = (view.source.shape[0] * job.spec.scale, view.source.shape[1] * job.spec.scale, self._channels)
-        results, place = self._context.results, Place()
-        if results is not None:
-            place = await results.find(job.spec, (type(job).__name__, view), prod(shape))
-        if place.value is not None:
-            return True, await self._aside(take, np.ndarray(shape, np.uint8, place.value))
-        value, taken = await self._compute(job, view, take, keeps=bool(place.key))
-        if results is not None:
-            await results.keep(job.spec, place, value)
-        return False, taken
-
-    async def _compute(self, job: Job, view: View, take: Callable[[Pixels], _T], *, keeps: bool) -> tuple[bytes, _T]:
-        """Call, check, take; the bytes of the result where they are to be kept."""
-
-        def finish(outputs: Mapping[str, Array]) -> tuple[bytes, _T]:
-            result = job.result(view, outputs)
-            return result.tobytes() if keeps else b"", take(result)
-
-        call = await self._aside(job.call, view)
-        if call is None:
-            return await self._aside(finish, {})
-        began_s = time.monotonic()
-        async with self._context.dispatcher.infer(call, lambda: self._count_retry(call.model)) as outputs:
-            self._context.metrics.model_call_seconds.labels(model=call.model).observe(time.monotonic() - began_s, exemplar())
-            return await self._aside(finish, outputs)
-
-    async def _aside(self, function: Callable[..., _T], *arguments: object) -> _T:
-        """Calls it in a thread, and waits for its end also when cancelled: what it works on must stay valid until then."""
-        future = asyncio.get_running_loop().run_in_executor(self._context.executor, function, *arguments)
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            await asyncio.wait([future])
-            raise
 
     async def _finish(self, strips: asyncio.Queue[_Work], sink: RowChannel) -> None:
         """Joins strips in order and passes on the rows that are final."""

@@ -1,0 +1,67 @@
+"""Windows of a stage: recalled from results that were kept, or made by a model and kept."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import TypeVar
+
+import numpy as np
+
+from retouch_server.cache.results import Place
+from retouch_server.imaging.rows import Pixels
+from retouch_server.models.backend import Array
+from retouch_server.pipeline.stages.context import StageContext
+from retouch_server.pipeline.stages.job import Job, View
+from retouch_server.telemetry.tracing import exemplar
+
+_T = TypeVar("_T")
+
+
+class Windows:
+    """Makes windows of `channels` channels. `on_retry` is told the model of each further attempt at one."""
+
+    def __init__(self, context: StageContext, channels: int, on_retry: Callable[[str], None]) -> None:
+        self._context = context
+        self._channels = channels
+        self._on_retry = on_retry
+
+    async def make(self, job: Job, view: View, take: Callable[[Pixels], _T]) -> tuple[bool, _T]:
+        """Recalls what `job` makes of a view, or computes and keeps it, and hands it to `take`, which must copy what it keeps.
+
+        Returns whether it was known, and what `take` said.
+        """
+        shape = (view.source.shape[0] * job.spec.scale, view.source.shape[1] * job.spec.scale, self._channels)
+        results, place = self._context.results, Place()
+        if results is not None:
+            place = await results.find(job.spec, (type(job).__name__, view), prod(shape))
+        if place.value is not None:
+            return True, await self.aside(take, np.ndarray(shape, np.uint8, place.value))
+        value, taken = await self._compute(job, view, take, keeps=bool(place.key))
+        if results is not None:
+            await results.keep(job.spec, place, value)
+        return False, taken
+
+    async def _compute(self, job: Job, view: View, take: Callable[[Pixels], _T], *, keeps: bool) -> tuple[bytes, _T]:
+        """Call, check, take; the bytes of the result where they are to be kept."""
+
+        def finish(outputs: Mapping[str, Array]) -> tuple[bytes, _T]:
+            result = job.result(view, outputs)
+            return result.tobytes() if keeps else b"", take(result)
+
+        call = await self.aside(job.call, view)
+        if call is None:
+            return await self.aside(finish, {})
+        began_s = time.monotonic()
+        async with self._context.dispatcher.infer(call, lambda: self._on_retry(call.model)) as outputs:
+            self._context.metrics.model_call_seconds.labels(model=call.model).observe(time.monotonic() - began_s, exemplar())
+            return await self.aside(finish, outputs)
+
+    async def aside(self, function: Callable[..., _T], *arguments: object) -> _T:
+        """Calls it in a thread, and waits for its end also when cancelled: what it works on must stay valid until then."""
+        future = asyncio.get_running_loop().run_in_executor(self._context.executor, function, *arguments)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            await asyncio.wait([future])
+            raise
