@@ -45,8 +45,8 @@ def test_the_fill_does_not_depend_on_what_is_in_the_hole(exemplar: ModuleType, r
 
 
 def test_the_same_input_gives_the_same_fill(exemplar: ModuleType) -> None:
-    # Large enough for the random search: below that every level is searched exhaustively.
-    picture, mask = texture(300, 300), disc_mask(300, 300, 60)
+    # Large enough for the random search (below that every level is searched exhaustively), and for liveliness to count.
+    picture, mask = texture(300, 300), disc_mask(300, 300, 70)
     np.testing.assert_array_equal(exemplar.fill(picture, mask), exemplar.fill(picture, mask))
 
 
@@ -91,3 +91,31 @@ def test_stripes_and_grain_are_carried_on_where_telea_blurs(exemplar: ModuleType
         return float(np.sqrt(np.mean((filled[hole].astype(float) - picture[hole]) ** 2)))
 
     assert error(exemplar.fill(picture, mask)) < 0.4 * error(cv2.inpaint(picture, mask, 5, cv2.INPAINT_TELEA))
+
+
+def test_a_deep_hole_is_lively_where_its_surroundings_are_and_calm_where_they_are_calm(exemplar: ModuleType) -> None:
+    # Noise below, next to none above, in one tone: colour alone cannot tell them apart, and it was calm throughout (0.02).
+    noise = cv2.GaussianBlur(np.random.default_rng(0).normal(0, 1, (320, 320)).astype(np.float32), (0, 0), 1.0)
+    noise *= np.where(np.arange(320) < 160, 2, 25)[:, None] / noise.std()
+    picture = np.clip(np.rint(128 + noise), 0, 255).astype(np.uint8)[..., None].repeat(3, axis=2)
+    mask = disc_mask(320, 320, 80)
+    hole, below, above = mask[:, 1:, 0] > 0, (np.arange(320) > 175)[:, None], (np.arange(320) < 145)[:, None]
+
+    def energy(pixels: np.ndarray, where: np.ndarray) -> float:
+        return float(np.square(np.diff(pixels[..., 0].astype(float), axis=1))[where].mean())
+
+    filled, lively = exemplar.fill(picture, mask), energy(picture, ~hole & below)
+    assert 0.4 < energy(filled, hole & below) / lively < 1.2
+    assert energy(filled, hole & above) < 0.02 * lively
+
+
+def test_liveliness_is_that_of_known_pixels_alone(exemplar: ModuleType) -> None:
+    picture, hole = texture(60, 70).astype(np.float32), disc_mask(60, 70, 12)[..., 0] > 0
+    lively = exemplar._liveliness(np.where(hole[..., None], 0, picture).astype(np.float32), hole)
+    assert lively.shape == (60, 70, 2)
+    assert not lively[hole].any()
+    ramp = np.broadcast_to(np.arange(70, dtype=np.float32)[None, :, None], (60, 70, 3)).copy()
+    ramp[hole] = 0  # a step at the hole's edge, which is not the picture's
+    steps = exemplar._liveliness(ramp, hole)[:, :50][~hole[:, :50]] / exemplar.LIVELINESS
+    np.testing.assert_allclose(steps[:, 0], 1.0, atol=1e-3)
+    np.testing.assert_allclose(steps[:, 1], 0.0, atol=1e-3)

@@ -2,7 +2,8 @@
 
 Sources: Wexler, Shechtman, Irani, "Space-Time Completion of Video" (TPAMI 2007): coarse to fine, each hole pixel voted on
 by all patches that cover it. Barnes et al., "PatchMatch" (SIGGRAPH 2009): propagation and random search for the nearest
-patches. Perez, Gangnet, Blake, "Poisson Image Editing" (SIGGRAPH 2003): the fill's colour is corrected by the harmonic
+patches. Newson et al., "Video Inpainting of Complex Scenes" (SIAM J. Imaging Sci. 2014): how lively the picture is belongs to
+what is compared. Perez, Gangnet, Blake, "Poisson Image Editing" (SIGGRAPH 2003): the fill's colour is corrected by the harmonic
 function that takes the fill's error at the rim as its boundary value. Numpy and OpenCV only; the same input gives the
 same output, because the random search draws from a generator with a fixed seed.
 
@@ -36,13 +37,25 @@ THIN_PX = 3.0
 PEELED_PX = 15.0
 """It ends earlier, with a hole up to twice this wide, where peeling is affordable (EXHAUSTIVE_PAIRS): structure that the
 next halving would lose is seen at this size. On dev photographs with 20 % boxes 15 gave 17.7 dB, 6 gave 16.7 dB."""
+WASHES_OUT_PX = 64.0
+"""A hole deeper than this washes out when patches are compared by colour alone. The others hear their rim throughout: in 25
+windows of training photographs liveliness brought 0.02 of LPIPS there, and cost 0.4 dB; in 8 deeper ones 0.02 and 0.1 dB."""
+LIVELY_SIGMA_PX = 3.0
+LIVELINESS = 10.0
+"""What a gradient counts beside colour: a level of it as many as of colour (Newson: 7). On 16 holes in training photographs
+shrunk to a window, 10 to 40 % of it, they had 0.71 of their surroundings' gradient energy without, and LPIPS 0.340; with 7 to
+14, over sigmas of 2 to 4 px, 0.75 to 0.81 and 0.321 to 0.328."""
 UNKNOWN_GREY = 128
 SEED = 20240229
 
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One level of the pyramid; 0 is the finest. picture [H,W,3] float32 0-255 (zero in the hole), hole [H,W] bool."""
+    """One level of the pyramid; 0 is the finest.
+
+    picture [H,W,C] float32 (zero in the hole): RGB 0-255; where the hole is deep followed, from level 1 on, by how lively it
+    is (`_liveliness`). hole [H,W] bool.
+    """
 
     picture: F32
     hole: Bools
@@ -120,16 +133,34 @@ def _pyramid(picture: F32, hole: Bools) -> list[Level]:
     """Levels from the finest to the one where the hole is thin; empty where the picture is too small for patches."""
     levels: list[Level] = []
     basis: F32 | None = None
+    is_deep = _half_width(hole) > WASHES_OUT_PX
     while min(hole.shape) >= 2 * SIDE_PX and hole.any():
         level = _level(picture, hole, basis)
-        basis = level.basis  # the axes of natural patches hardly change with scale, and finding them is a tenth of the time
         if len(level.sources) < MIN_SOURCES:
             break
         levels.append(level)
         if _half_width(hole) <= (PEELED_PX if _is_small(level) else THIN_PX):
             break
+        basis = level.basis  # the axes of natural patches hardly change with scale, and finding them is a tenth of the time
+        if is_deep and len(levels) == 1:
+            picture, basis = np.dstack([picture, _liveliness(picture, hole)]), None
         picture, hole = _halved(picture, hole)
     return levels
+
+
+def _liveliness(picture: F32, hole: Bools) -> F32:
+    """[H,W,2]: the mean magnitude of the gradient around each known pixel, across and down, times LIVELINESS; 0 in the hole.
+
+    It is matched and voted for with the colours (Newson et al., section 3.3). By colour alone a mean of patches, which is
+    smoother than each of them, finds ever smoother sources from round to round, and a large hole washes out.
+    """
+    grey = picture.mean(axis=2)
+    gradient = np.zeros((*hole.shape, 2), np.float32)
+    gradient[:, :-1, 0], gradient[:-1, :, 1] = np.abs(np.diff(grey, axis=1)), np.abs(np.diff(grey, axis=0))
+    known = cv2.erode((~hole).astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.float32)
+    share = cv2.GaussianBlur(known, (0, 0), LIVELY_SIGMA_PX)
+    around = cv2.GaussianBlur(gradient * known[..., None], (0, 0), LIVELY_SIGMA_PX) / np.maximum(share, 1e-3)[..., None]
+    return np.where(hole[..., None], 0.0, LIVELINESS * around).astype(np.float32)
 
 
 def _half_width(hole: Bools) -> float:
@@ -168,17 +199,17 @@ def _level(picture: F32, hole: Bools, basis: F32 | None) -> Level:
 
 
 def _patches(picture: F32, centres: Flat) -> F32:
-    """[N, 147]: the patch around each centre (a flat index of an interior pixel)."""
+    """[N, 49 C]: the patch around each centre (a flat index of an interior pixel) of a picture [H,W,C]."""
     windows = np.lib.stride_tricks.sliding_window_view(picture, (SIDE_PX, SIDE_PX), axis=(0, 1))
     y, x = np.divmod(centres, picture.shape[1])
-    return windows[y - RADIUS_PX, x - RADIUS_PX].reshape(len(centres), SIDE_PX * SIDE_PX * 3)
+    return windows[y - RADIUS_PX, x - RADIUS_PX].reshape(len(centres), SIDE_PX * SIDE_PX * picture.shape[2])
 
 
 def _basis(picture: F32, sources: Flat) -> F32:
-    """[147, DESCRIPTORS]: the principal axes of a regular sample of the source patches (uncentred, so colour counts)."""
+    """[49 C, DESCRIPTORS]: the principal axes of a regular sample of the source patches (uncentred, so colour counts)."""
     sample = _patches(picture, sources[:: max(1, len(sources) // 3000)])
     if len(sample) == 0:
-        return np.zeros((SIDE_PX * SIDE_PX * 3, DESCRIPTORS), np.float32)
+        return np.zeros((sample.shape[1], DESCRIPTORS), np.float32)
     _, axes = np.linalg.eigh((sample.T @ sample).astype(np.float64))
     return np.ascontiguousarray(axes[:, -DESCRIPTORS:], dtype=np.float32)
 
@@ -214,11 +245,11 @@ def _peeled(level: Level) -> F32:
         layer = np.argwhere(hole & (cv2.dilate((~hole).astype(np.uint8), three) > 0))
         centres = np.clip(layer, RADIUS_PX, np.array(hole.shape) - RADIUS_PX - 1)
         flat = centres[:, 0] * level.width + centres[:, 1]
-        known = _patches(np.repeat((~hole)[..., None], 3, axis=2).astype(np.float32), flat)
+        known = _patches(np.repeat((~hole)[..., None], picture.shape[2], axis=2).astype(np.float32), flat)
         distance = known @ squares.T - 2.0 * (known * _patches(picture, flat)) @ sources.T
         best = level.sources[np.argmin(distance, axis=1)]
         offset = (layer - centres) @ np.array([level.width, 1])
-        picture[layer[:, 0], layer[:, 1]] = level.picture.reshape(-1, 3)[best + offset]
+        picture[layer[:, 0], layer[:, 1]] = level.picture[np.divmod(best + offset, level.width)]
         hole[layer[:, 0], layer[:, 1]] = False
     return picture
 
@@ -315,8 +346,9 @@ def _vote(level: Level, nearest: Flat, costs: F32, voted: Bools, sharpness: floa
     match = np.zeros(level.hole.size, np.intp)
     match[level.targets] = nearest
     pixels = np.flatnonzero(voted)
-    flat = level.picture.reshape(-1, 3)
-    total = np.zeros((len(pixels), 3), np.float32)
+    channels = level.picture.shape[2]
+    flat = level.picture.reshape(-1, channels)
+    total = np.zeros((len(pixels), channels), np.float32)
     weights = np.zeros(len(pixels), np.float32)
     for dy in range(-RADIUS_PX, RADIUS_PX + 1):
         for dx in range(-RADIUS_PX, RADIUS_PX + 1):
@@ -328,7 +360,7 @@ def _vote(level: Level, nearest: Flat, costs: F32, voted: Bools, sharpness: floa
             weights += vote
     out = level.picture.copy()
     kept = weights > 0
-    out.reshape(-1, 3)[pixels[kept]] = total[kept] / weights[kept, None]
+    out.reshape(-1, channels)[pixels[kept]] = total[kept] / weights[kept, None]
     return out
 
 
