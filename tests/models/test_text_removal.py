@@ -105,6 +105,29 @@ def test_the_end_of_a_letter_is_its_strokes_though_the_network_misses_it(removal
     assert done.strokes.sum() < 255 * 1.3 * 1000
 
 
+@pytest.mark.parametrize(("deviation", "goes"), [(2, True), (30, False)])
+def test_an_outline_that_the_network_misses_goes_where_the_ground_is_calm(
+    removal: ModuleType, exemplar: ModuleType, deviation: int, goes: bool
+) -> None:
+    ground = 120 + deviation * np.random.default_rng(0).standard_normal((200, 400, 3))
+    picture = np.clip(ground, 0, 255).astype(np.uint8)
+    picture[91:109, 146:254] = 140  # an outline, six pixels wide at its ends and four elsewhere
+    picture[95:105, 152:248] = 0
+
+    def find(image: U8, hint: U8) -> U8:
+        return np.where((image == 0).all(axis=2, keepdims=True), np.uint8(255), np.uint8(0))
+
+    box = full_mask(picture, 0)
+    box[85:115, 140:260] = 255
+    done = removal.remove_text(picture, full_mask(picture), telling(box), find, exemplar.fill)
+    assert (done.strokes[95:105, 152:248] == 255).all()
+    outline = full_mask(picture, 0)
+    outline[91:109, 146:254] = 1
+    outline[94:106, 151:249] = 0  # the pixel beside a stroke always goes
+    assert (done.strokes[outline > 0] == 255).mean() == (1 if goes else 0)
+    assert (done.strokes > 0).sum() < 1.2 * 18 * 108
+
+
 def test_strokes_outside_the_mask_are_no_source_of_the_fill(removal: ModuleType) -> None:
     drawn, changed = captioned(texture(160, 320))
     mask, holes = full_mask(drawn, 0), []

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 U8 = NDArray[np.uint8]
+F32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Detect = Callable[[U8], U8]
 """[H,W,3] uint8 -> [H,W,1] uint8 text probability."""
@@ -38,8 +39,14 @@ no farther off than REACH_PX and of their colour to within SAME_LEVELS; unless i
 letters have the colour of their ground."""
 EDGE_PX = 2
 """Antialiasing around such an end."""
+GROUND_PX, AWAY_PX, LEAST_SHARE = 64, 10, 0.05
+"""What the ground about a stroke is like is told by the pixels up to GROUND_PX from there that are AWAY_PX from all strokes."""
+CALM_LEVELS, RIM_LEVELS, RIM_DEVIATIONS, RIM_REACH_PX = 16, 6, 3, 8
+"""Where the ground varies by less than CALM_LEVELS a rim would be seen: pixels that hang together with a stroke, no farther
+from it than RIM_REACH_PX, and depart from the ground by RIM_LEVELS and by RIM_DEVIATIONS of its own."""
 RIM_PX = 1
-"""Pixels beside a stroke, mixed with it by antialiasing and compression, are no source for the fill."""
+"""Antialiasing and compression mix the pixels beside a stroke with it: the next one goes too, or letters stay as thin outlines,
+and the one after that is no source for the fill."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,8 @@ def remove_text(image: U8, mask: U8, detect: Detect, find: Find, fill: Fill) -> 
     if window:
         piece = np.ascontiguousarray(image[window])
         probability = find(piece, np.dstack([level[window] for level in seen[:2]]))[..., 0]
-        strokes[window] = _completed(piece, _touching(probability >= STROKE_LEVEL, near[window]), probability)
+        found = _completed(piece, _touching(probability >= STROKE_LEVEL, near[window]), probability)
+        strokes[window] = _grown(_with_rims(piece, found), RIM_PX)
     if not (strokes & allowed).any():
         return Removal(image, np.zeros_like(mask))
     filled = fill(image, _as_mask(_grown(strokes, RIM_PX)))
@@ -115,6 +123,33 @@ def _completed(image: U8, strokes: Bools, probability: U8) -> Bools:
     had, gained = (np.bincount(labels[flags], minlength=count) for flags in (strokes, more))
     more &= (gained <= MOST_MORE * had)[labels]
     return strokes | _grown(more, EDGE_PX)
+
+
+def _with_rims(image: U8, strokes: Bools) -> Bools:
+    """The strokes, and on calm ground their outlines and shadows as far as the network took them for ground: image [H,W,3]."""
+    distance_px = cv2.distanceTransform(1 - strokes.astype(np.uint8), cv2.DIST_L2, 5)
+    ground, deviation = _ground(image, distance_px > AWAY_PX)
+    departs = np.abs(image - ground) > np.maximum(RIM_LEVELS, RIM_DEVIATIONS * deviation)
+    is_near = (distance_px <= RIM_REACH_PX) & (deviation.max(axis=2) < CALM_LEVELS)
+    return _touching(strokes | (departs.any(axis=2) & is_near), strokes)
+
+
+def _ground(image: U8, flags: Bools) -> tuple[F32, F32]:
+    """Mean and standard deviation, [H,W,3], of the flagged pixels within GROUND_PX; where there are none, 0 and without bound.
+
+    Normalised convolution (Knutsson and Westin, CVPR 1993).
+    """
+    colours = image.astype(np.float32)
+    share = _box_mean(flags.astype(np.float32))[..., None]
+    known = flags[..., None] * colours
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean, square = (_box_mean(part) / share for part in (known, known * colours))
+    variance = np.where(share > LEAST_SHARE, np.maximum(square - np.square(mean), 0), np.inf)
+    return np.where(share > LEAST_SHARE, mean, 0), np.sqrt(variance)
+
+
+def _box_mean(values: F32) -> F32:
+    return np.asarray(cv2.blur(values, (2 * GROUND_PX + 1,) * 2), np.float32)
 
 
 def _grown(flags: Bools, radius_px: int) -> Bools:
