@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retouch_server.pipeline.cost import Cost, Shares, Work
+from retouch_server.pipeline.cost import AT_ONCE, Cost, Shares, Work
 from retouch_server.pipeline.cost import shares as parts_of
 
 
@@ -34,19 +34,20 @@ def test_who_runs_alone_has_all_the_time() -> None:
     assert shares.take("a") == 0.0
 
 
-def test_models_share_equally_whatever_queues_at_them() -> None:
+@pytest.mark.parametrize("queued", [2, 3, 9])
+def test_models_share_by_the_windows_that_they_run_whatever_queues_at_them(queued: int) -> None:
     clock = Clock()
     shares = Shares(clock)
     shares.enter("a", "x")
     clock.now_s = 2.0
-    shares.enter("b", "y")
-    shares.enter("b", "y")
-    clock.now_s = 6.0
-    shares.leave("b")
-    shares.leave("b")
-    clock.now_s = 7.0
+    for _ in range(queued):
+        shares.enter("b", "y")
+    clock.now_s = 8.0
+    for _ in range(queued):
+        shares.leave("b")
+    clock.now_s = 9.0
     shares.leave("a")
-    assert (shares.take("a"), shares.take("b")) == (2.0 + 2.0 + 1.0, 2.0)
+    assert (shares.take("a"), shares.take("b")) == pytest.approx((2.0 + 2.0 + 1.0, 4.0))
 
 
 def test_at_a_model_who_queues_with_more_windows_has_more_of_its_time() -> None:
@@ -62,12 +63,13 @@ def test_at_a_model_who_queues_with_more_windows_has_more_of_its_time() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.floats(0.1, 100)), min_size=1, max_size=10))
-def test_shares_sum_to_one_and_to_equal_parts_for_models(queued: list[tuple[int, float]]) -> None:
+def test_shares_sum_to_one_and_grow_with_what_a_model_runs(queued: list[tuple[int, float]]) -> None:
     models, windows = np.array([model for model, _ in queued]), np.array([count for _, count in queued])
     parts = parts_of(models, windows)
     assert parts.sum() == pytest.approx(1)
+    running = {model: min(windows[models == model].sum(), AT_ONCE) for model in models}
     for model in models:
-        assert parts[models == model].sum() == pytest.approx(1 / len(set(models)))
+        assert parts[models == model].sum() == pytest.approx(running[model] / sum(running.values()))
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.floats(0, 10)), max_size=40))

@@ -38,7 +38,7 @@ def test_one_that_has_hardly_begun_hardly_waits_for_one_that_soon_ends() -> None
 
 def test_one_window_waits_behind_all_that_queue_at_its_model() -> None:
     assert seconds_until_done([Leg("x", 1.0, 1)], [[Leg("x", 30.0, 30)]], 4) == pytest.approx(5.0)
-    assert seconds_until_done([Leg("x", 1.0, 1)], [[Leg("y", 30.0, 30)]], 4) == pytest.approx(2.0)
+    assert seconds_until_done([Leg("x", 1.0, 1)], [[Leg("y", 30.0, 30)]], 4) == pytest.approx(3.0)
 
 
 def test_legs_are_gone_one_after_the_other() -> None:

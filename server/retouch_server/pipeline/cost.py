@@ -1,9 +1,9 @@
 """What work costs, learnt while serving.
 
-Machine time is what counts: while two models are at work, each gets half of every second, and a stage gets of that what its
-windows are among all that queue there, first come, first served (discriminatory processor sharing: Kleinrock 1967; Fayolle,
-Mitrani, Iasnogorodski 1980). So the cost of a window comes out alike whether one edit runs or ten, and waiting is told apart
-from work.
+Machine time is what counts: models that are at work share every second by how many windows each runs at once, and a stage
+gets of that what its windows are among all that queue there, first come, first served (discriminatory processor sharing:
+Kleinrock 1967; Fayolle, Mitrani, Iasnogorodski 1980). So the cost of a window comes out alike whether one edit runs or ten,
+and waiting is told apart from work.
 """
 
 import time
@@ -13,14 +13,19 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+AT_ONCE = 2
+"""Windows that a model runs at once, those of others waiting: as many as the shipped models have instances."""
+
 
 def shares(models: NDArray[np.intp], windows: NDArray[np.float64]) -> NDArray[np.float64]:
     """The part of the machine that each has which keeps `windows` (> 0) at one of the `models` (numbers). They sum to 1.
 
-    Equal parts for the models; a model's in proportion to the windows, since it takes them in the order in which they came.
+    A model's part grows with the windows that it runs; among those who keep windows there it is split in proportion to them,
+    since it takes them in the order in which they came.
     """
     queues = np.bincount(models, windows)
-    return windows / queues[models] / np.count_nonzero(queues)
+    running = np.minimum(queues, AT_ONCE)
+    return windows / queues[models] * running[models] / running.sum()
 
 
 class Shares:

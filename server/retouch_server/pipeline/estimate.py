@@ -18,7 +18,7 @@ from retouch_server.models.catalogue import Catalogue
 from retouch_server.models.dispatch import Dispatcher
 from retouch_server.models.spec import Kind, ModelSpec
 from retouch_server.pipeline.calibration import Calibration
-from retouch_server.pipeline.cost import Cost, Shares, Work
+from retouch_server.pipeline.cost import AT_ONCE, Cost, Shares, Work
 from retouch_server.pipeline.forecast import Leg, seconds_until_done
 from retouch_server.pipeline.guide import unguided
 from retouch_server.pipeline.plan import Plan, StagePlan
@@ -170,8 +170,6 @@ def _rows_of(plan: Plan, request: EditRequest) -> Work:
     return Work(1.0, request.pixels * (1 + plan.scale**2) / 1e6)
 
 
-MEASURED_AT_ONCE = 2
-"""Windows at once in the self-measurement: as many as the shipped models have instances."""
 HOLES = (0.02, 0.25)
 """Shares of the window that are hole in the self-measurement of models that take a mask."""
 
@@ -195,8 +193,8 @@ async def measure(estimator: Estimator, catalogue: Catalogue, dispatcher: Dispat
 async def _timed(dispatcher: Dispatcher, call: Call) -> float:
     """Seconds for one window, with as many at once as have room."""
     began_s = time.monotonic()
-    await asyncio.gather(*(_run(dispatcher, call) for _ in range(MEASURED_AT_ONCE)))
-    return (time.monotonic() - began_s) / MEASURED_AT_ONCE
+    await asyncio.gather(*(_run(dispatcher, call) for _ in range(AT_ONCE)))
+    return (time.monotonic() - began_s) / AT_ONCE
 
 
 def _window(spec: ModelSpec, hole_share: float) -> Call:
