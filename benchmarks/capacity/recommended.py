@@ -10,7 +10,7 @@ from benchmarks.capacity.sweep import LIMITS, Trial
 
 PATH = Path(__file__).with_name("recommended.json")
 MAX_REPLICAS = 100
-"""Of a Deployment in the manifests, for the bill's sake: enough for 150 edits/s of the assumed mix. The sweep has 1,000."""
+"""Of a Deployment in the manifests, for the bill's sake: enough for 120 edits/s of the assumed mix. The sweep has 2,000."""
 
 
 def behavior(settings: Settings) -> dict[str, Any]:
@@ -33,8 +33,8 @@ def behavior(settings: Settings) -> dict[str, Any]:
 
 
 def scalers(settings: Settings) -> dict[str, Any]:
-    """Of each Deployment: replicas, behavior, and the threshold of each trigger by its name. No diffusion model ships, so none
-    was measured or simulated: its pool has the same targets, and one pod at least."""
+    """Of each Deployment: replicas, behavior, and the threshold of each trigger by its name. No edit of the mix asks for
+    diffusion, so its pool is not simulated: it has the same targets, and one pod at least."""
     triton = {"pending": settings.pending, "waiting": settings.pending, "busy": settings.busy}
     thresholds = {"orchestrator": {"work": settings.orchestrator_mp * 1e6}} | {
         f"triton-{pool}": triton for pool in ("restore", "upscale", "diffusion")

@@ -41,7 +41,7 @@ class Settings:
     down_percent: float = 20.0
     """In 60 s."""
     stabilise_down_s: float = 300.0
-    most: int = 1000
+    most: int = 2000
 
 
 @dataclass(frozen=True, slots=True)
