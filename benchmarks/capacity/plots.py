@@ -16,7 +16,7 @@ from benchmarks.capacity.fleet import CORES, Fleet
 from benchmarks.capacity.load import STATIONS, Classes
 from benchmarks.capacity.outcome import queue_times
 from benchmarks.capacity.scenarios import EVENT_S, Result
-from benchmarks.capacity.sweep import MOST_QUEUE_S, Trial
+from benchmarks.capacity.sweep import CHOSEN_QUEUE_S, Trial
 
 RATE = 200.0
 """Edits a second in the pictures of a step and of a lost zone, and at most in that of the day."""
@@ -98,7 +98,7 @@ def _frontier(trials: Sequence[Trial], best: Trial, rates: Sequence[float]) -> F
     """Cost against queue time; the rule takes one near the left end below the line."""
     figure, axes = plt.subplots(figsize=(9, 4.5))
     targets = sorted({trial.settings.busy for trial in trials})
-    shades = dict(zip(targets, ("#55A868", "#4C72B0", "#DD8452", OTHER, "#8172B3"), strict=False))
+    shades = dict(zip(targets, ("#55A868", "#4C72B0", "#8172B3", "#DD8452", OTHER), strict=False))
     for busy in targets:
         chosen = [trial for trial in trials if trial.settings.busy == busy]
         label = "no trigger on busy instances" if busy == inf else f"{busy:g} of {CORES:g} instances busy"
@@ -110,7 +110,7 @@ def _frontier(trials: Sequence[Trial], best: Trial, rates: Sequence[float]) -> F
                 axes.scatter(*at, color=shades[busy], marker=marker, label=known, s=36, alpha=0.85)
                 known = None
     axes.scatter([best.cost], [best.queue_s], facecolors="none", edgecolors="black", s=170, label="chosen")
-    axes.axhline(MOST_QUEUE_S, color=LOAD, linestyle=":", linewidth=1)
+    axes.axhline(CHOSEN_QUEUE_S, color=LOAD, linestyle=":", linewidth=1)
     axes.set_yscale("log")
     axes.set_xlabel("replica-hours of a day over the least possible (geometric mean of the rates)")
     axes.set_ylabel("queue time, s\n(99th percentile, worst rate)")

@@ -1,7 +1,8 @@
 """Which settings? Tried against the same days, steps and losses of a zone; a rule chooses.
 
-The rule: the settings keep LIMITS at every rate; their replica-hours over the bound, in the geometric mean of the rates, are
-within NEAR of the least; of these, the ones that are well soonest after a step, and then those with the shortest queue.
+The rule: the settings keep LIMITS at every rate, that of a day's queue with a tenth to spare; their replica-hours over the
+bound, in the geometric mean of the rates, are within NEAR of the least; of these, the ones that are well soonest after a step,
+and then those with the shortest queue.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,10 +24,12 @@ MOST_QUEUE_S = 2.0
 MOST_REFUSED = 0.001
 MOST_ZONE_S = 120.0
 MOST_STEP_S = 300.0
+CHOSEN_QUEUE_S = 0.9 * MOST_QUEUE_S
+"""A tenth to spare, in what is chosen from: other seeds of the same day differ by 6 %."""
 NEAR = 1.02
 LIMITS = (
-    f"in a day, 99 % of the edits wait {MOST_QUEUE_S:g} s at most and {MOST_REFUSED:.1%} are refused; well again within"
-    f" {MOST_ZONE_S:g} s of the loss of a zone and {MOST_STEP_S:g} s of a tenfold step"
+    f"in a day, 99 % of the edits wait {MOST_QUEUE_S:g} s at most ({CHOSEN_QUEUE_S:g} s to be chosen) and {MOST_REFUSED:.1%}"
+    f" are refused; well again within {MOST_ZONE_S:g} s of the loss of a zone and {MOST_STEP_S:g} s of a tenfold step"
 )
 
 
@@ -61,7 +64,7 @@ class Trial:
     def keeps_limits(self) -> bool:
         lived = [*self.days, *(outcome for outcome, _ in self.zones)]
         return (
-            self.queue_s <= MOST_QUEUE_S
+            self.queue_s <= CHOSEN_QUEUE_S
             and max(each.refused for each in lived) <= MOST_REFUSED
             and self.zone_s <= MOST_ZONE_S
             and self.step_s <= MOST_STEP_S
@@ -73,7 +76,7 @@ def grid(*, is_quick: bool) -> list[Settings]:
     that leave cost more than the steps know: they drain, and clients connect anew."""
     if is_quick:
         return [Settings(busy=busy) for busy in (inf, 1.3)]
-    values = product((15.0, 30.0, 60.0), (4.0, 8.0), (inf, 1.2, 1.4, 1.6), (300.0, 600.0))
+    values = product((15.0, 30.0, 60.0), (4.0, 8.0), (inf, 1.2, 1.4, 1.5, 1.6), (300.0, 600.0))
     return [Settings(mp, pending, busy, stabilise_down_s=stable_s) for mp, pending, busy, stable_s in values]
 
 

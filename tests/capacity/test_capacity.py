@@ -38,4 +38,5 @@ def test_the_rule() -> None:
     assert best_of([cheap_and_slow, cheap, dear]) is cheap
     assert best_of([cheap_and_slow, cheap, nearly, dear]) is nearly
     assert best_of([trial(1.5, 1.0, zone_s=float("inf")), dear]) is dear
+    assert best_of([trial(1.5, 1.9), dear]) is dear, "within the limit, but without a tenth to spare"
     assert best_of([cheap_and_slow]) is cheap_and_slow
