@@ -1,4 +1,4 @@
-"""Trains and exports the precheck: `python -m training.precheck.train --steps 2160`.
+"""Trains and exports the precheck: `python -m training.precheck.train --steps 6000`.
 
 Binary cross-entropy. Item n is drawn from (seed, n) alone. The network is
 shown what the service shows it: crops.py of the model itself cuts them.
