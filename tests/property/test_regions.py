@@ -80,3 +80,30 @@ def test_near_parts_are_one_region_and_far_ones_are_two() -> None:
 
 def test_an_empty_mask_has_no_region() -> None:
     assert len(find_regions(Mask.full(700, 300, 0))) == 0
+
+
+@given(masks(), st.data())
+def test_what_is_near_a_hole_is_its_box_grown_by_its_own_size(pixels: NDArray[np.uint8], data: st.DataObject) -> None:
+    """Of masks without regions, to the pixel."""
+    height, width = pixels.shape
+    y, x = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    rect = Rect(y, x, data.draw(st.integers(1, height - y)), data.draw(st.integers(1, width - x)))
+    window = pixels[rect.y : rect.bottom, rect.x : rect.right] > 0
+    rows, columns = np.nonzero(window)
+    near = np.zeros_like(window)
+    if rows.size:
+        tall, wide = int(np.ptp(rows)) + 1, int(np.ptp(columns)) + 1
+        top, left = max(0, int(rows.min()) - tall), max(0, int(columns.min()) - wide)
+        near[top : rows.max() + 1 + tall, left : columns.max() + 1 + wide] = True
+    assert StageMask(Mask.from_array(pixels)).hole([rect, rect]) == (2 * window.sum(), 2 * near.sum())
+
+
+def test_what_is_near_a_hole_is_known_to_the_cell_where_regions_are() -> None:
+    pixels = np.zeros((400, 400), np.uint8)
+    pixels[100:140, 200:240] = 255
+    mask = Mask.from_array(pixels)
+    regions = find_regions(mask)
+    whole = Rect(0, 0, 400, 400)
+    assert StageMask(mask, regions, [1]).hole([whole]) == (1600, 120 * 120)
+    assert StageMask(mask, regions, [1]).hole([whole], np.full(regions.labels.shape, 0.5)) == (800, 120 * 120)
+    assert StageMask(mask, regions, []).hole([whole]) == (0, 0)

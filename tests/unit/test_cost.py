@@ -103,6 +103,16 @@ def test_both_weights_are_found() -> None:
     assert cost.seconds(Work(10, 5)) == pytest.approx(13.0, rel=0.1)
 
 
+def test_what_lies_near_holes_is_told_from_the_holes() -> None:
+    rng, cost = np.random.default_rng(0), Cost((1.0, 1.0, 0.1))
+    for _ in range(60):
+        windows = float(rng.integers(1, 12))
+        hole, near = sorted(rng.uniform(0, 1, 2))
+        cost.learn(Work(windows, hole * windows, near * windows), windows * (0.1 + 1.2 * hole + 0.3 * near))
+    assert cost.seconds(Work(1, 0.1, 0.2)) == pytest.approx(0.28, rel=0.1)
+    assert cost.seconds(Work(1, 0.1, 0.9)) == pytest.approx(0.49, rel=0.1)
+
+
 def test_what_a_start_costs_is_told_from_what_windows_cost() -> None:
     rng, cost = np.random.default_rng(0), Cost((1.0, 1.0, 0.1))
     for _ in range(60):

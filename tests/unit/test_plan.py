@@ -92,7 +92,7 @@ async def test_text_removal_is_priced_by_the_text_that_was_found() -> None:
     (unseen,) = [s for s in (await plan(mask, findings)).stages if s.name == StageName.TEXT_REMOVAL]
     half = replace(findings, text=np.full(findings.regions.labels.shape, 0.5))
     (seen,) = [s for s in (await plan(mask, half)).stages if s.name == StageName.TEXT_REMOVAL]
-    assert seen.hole_px == pytest.approx(unseen.hole_px / 2)
+    assert seen.hole.area_px == pytest.approx(unseen.hole.area_px / 2)
     assert seen.to_run == unseen.to_run
 
 

@@ -106,7 +106,7 @@ def test_crops_show_what_is_around_their_regions_and_join_where_that_costs_nothi
     for bounds in regions.bounds:
         assert any(crop.contains(bounds) for crop in proxied.coarse.crops)
     assert not proxied.blind
-    assert proxied.hole_px < proxied.crop_px
+    assert proxied.hole.area_px < proxied.crop_px
 
 
 def blur(inputs: Mapping[str, Array]) -> Mapping[str, Array]:

@@ -73,18 +73,19 @@ class Shares:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What is to be done: `units` of something, such as windows, what makes it dearer, such as windows' worth of hole, what
-    needs no model, such as windows that are filled from a small copy, and how often it is begun, such as a stage: its last
-    windows leave some of the machine idle, and under load its first ones wait behind others'."""
+    """What is to be done: `units` of something, such as windows, what makes it dearer, such as windows' worth of hole and of
+    what lies near it, what needs no model, such as windows that are filled from a small copy, and how often it is begun, such
+    as a stage: its last windows leave some of the machine idle, and under load its first ones wait behind others'."""
 
     units: float
     extra: float = 0.0
+    near: float = 0.0
     light: float = 0.0
     starts: float = 0.0
 
     @property
     def features(self) -> NDArray[np.float64]:
-        return np.array([self.units, self.extra, self.light, self.starts])
+        return np.array([self.units, self.extra, self.near, self.light, self.starts])
 
 
 FORGET = 0.9
@@ -95,16 +96,16 @@ PRIOR = 0.01
 
 @dataclass(slots=True)
 class Cost:
-    """Machine seconds of work: units · a + extra · b + light · c + starts · d, none of them negative, by least squares per unit
-    with forgetting.
+    """Machine seconds of work: units · a + extra · b + near · c + light · d + starts · e, none of them negative, by least
+    squares per unit with forgetting.
 
-    guess: a, b and c before anything is measured; d is then 0.
+    guess: a, b and d before anything is measured; c and e are then 0.
     """
 
     guess: tuple[float, float, float]
     measured: int = 0
-    _squares: NDArray[np.float64] = field(default_factory=lambda: np.zeros((4, 4)))
-    _products: NDArray[np.float64] = field(default_factory=lambda: np.zeros(4))
+    _squares: NDArray[np.float64] = field(default_factory=lambda: np.zeros((5, 5)))
+    _products: NDArray[np.float64] = field(default_factory=lambda: np.zeros(5))
 
     def learn(self, work: Work, seconds: float) -> None:
         """`work` took `seconds`. Nothing is learnt from nothing."""
@@ -123,7 +124,8 @@ class Cost:
         return float(work.features @ self._weights())
 
     def _weights(self) -> NDArray[np.float64]:
-        guess = np.array([*self.guess, 0.0])
+        window_s, hole_s, light_s = self.guess
+        guess = np.array([window_s, hole_s, 0.0, light_s, 0.0])
         if not self.measured:
             return guess
         ridge = PRIOR * np.eye(len(guess))

@@ -161,9 +161,10 @@ def work_of(stage: StagePlan) -> Work:
     """In windows of the stage's model."""
     window, proxied = stage.spec.window_px**2, stage.proxied
     if proxied is None:
-        return Work(stage.run_px / window, stage.hole_px / window, starts=1.0)
-    units, extra = stage.run_px + proxied.crop_px, stage.hole_px + proxied.hole_px
-    return Work(units / window, extra / window, len(stage.to_spread), starts=1.0)
+        return Work(stage.run_px / window, stage.hole.area_px / window, stage.hole.near_px / window, starts=1.0)
+    hole, small = stage.hole, proxied.hole
+    area_px, near_px = hole.area_px + small.area_px, hole.near_px + small.near_px
+    return Work((stage.run_px + proxied.crop_px) / window, area_px / window, near_px / window, len(stage.to_spread), 1.0)
 
 
 def _rows_of(plan: Plan, request: EditRequest) -> Work:

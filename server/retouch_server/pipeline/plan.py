@@ -13,7 +13,7 @@ from retouch_server.pipeline.findings import Findings, RegionFinding
 from retouch_server.pipeline.gate import Decision, Fallback, decide
 from retouch_server.pipeline.policy import BUILT_IN, Policy
 from retouch_server.pipeline.proxied import Proxied, find_proxied
-from retouch_server.pipeline.regions import RegionMap, StageMask
+from retouch_server.pipeline.regions import NO_HOLE, Hole, RegionMap, StageMask
 from retouch_server.pipeline.request import EditRequest, Inpaint, Options, StageName, TextRemoval
 from retouch_server.pipeline.wish import UNSAID, Wish
 from retouch_server.tiling import TileGrid
@@ -41,9 +41,9 @@ class Route(StrEnum):
 class StagePlan:
     """A stage that runs: `spec` on the tiles `to_run` (indices) of `grid`; `mask` is what it may touch, None: everything.
 
-    coarse: what is filled on the proxy first, None: nothing. hole_px: pixels to fill in all windows that run, about. wish: what
-    models that draw are told. fallback: what takes over where the result strays from its input, None: nothing does. proxied:
-    what is filled at proxy resolution only, None: nothing; at_full: then the rest of the mask.
+    coarse: what is filled on the proxy first, None: nothing. hole: what is to be filled in the windows that run, about. wish:
+    what models that draw are told. fallback: what takes over where the result strays from its input, None: nothing does.
+    proxied: what is filled at proxy resolution only, None: nothing; at_full: then the rest of the mask.
     """
 
     name: StageName
@@ -53,7 +53,7 @@ class StagePlan:
     mask: StageMask | None
     reason: str
     coarse: Coarse | None = None
-    hole_px: float = 0.0
+    hole: Hole = NO_HOLE
     wish: Wish = UNSAID
     fallback: Fallback | None = None
     proxied: Proxied | None = None
@@ -143,7 +143,7 @@ def _text_removal(request: EditRequest, findings: Findings, routes: Sequence[Rou
         return stage
     # What it costs is what there is to remove, not where it may be looked for.
     windows = [tile.window for row in stage.grid for tile in row.tiles if tile.index in stage.to_run]
-    return replace(stage, hole_px=mask.area_px(windows, findings.text))
+    return replace(stage, hole=mask.hole(windows, findings.text))
 
 
 def _inpaint(
@@ -206,7 +206,7 @@ def _proxied(stage: StagePlan, mask: Mask, findings: Findings, labels: Sequence[
     to_model = [tile for tile in tiles if at_full.any(tile.reach)]
     return replace(
         stage,
-        hole_px=at_full.area_px([tile.window for tile in to_model]),
+        hole=at_full.hole([tile.window for tile in to_model]),
         proxied=proxied,
         at_full=at_full,
         to_spread=stage.to_run - {tile.index for tile in to_model},
@@ -227,7 +227,7 @@ def _masked(name: StageName, spec: ModelSpec, request: EditRequest, mask: StageM
     to_run = frozenset(tile.index for row in grid for tile in row.tiles if mask.any(tile.reach))
     wish = Wish(request.options.prompt, request.options.seed)
     windows = [tile.window for row in grid for tile in row.tiles if tile.index in to_run]
-    return StagePlan(name, spec, grid, to_run, mask, reason, hole_px=mask.area_px(windows), wish=wish)
+    return StagePlan(name, spec, grid, to_run, mask, reason, hole=mask.hole(windows), wish=wish)
 
 
 def _grid(spec: ModelSpec, request: EditRequest) -> TileGrid:

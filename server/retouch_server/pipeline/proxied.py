@@ -16,7 +16,7 @@ import numpy as np
 from retouch_server.geometry import Rect, ceil_div
 from retouch_server.imaging.mask import Mask
 from retouch_server.pipeline.coarse import MARGIN_PX, Coarse, cells_of
-from retouch_server.pipeline.regions import RegionMap, StageMask
+from retouch_server.pipeline.regions import Hole, RegionMap, StageMask
 
 REACH = 0.5
 """Share of its longer side that a crop shows around a region."""
@@ -47,9 +47,10 @@ class Proxied:
         return sum(crop.area for crop in self.coarse.crops) / self.ratio**2
 
     @property
-    def hole_px(self) -> float:
-        """Masked pixels of the small copy in all crops."""
-        return self.mask.area_px(self.coarse.crops) / self.ratio**2
+    def hole(self) -> Hole:
+        """What is masked of the small copy in all crops."""
+        hole = self.mask.hole(self.coarse.crops)
+        return Hole(hole.area_px / self.ratio**2, hole.near_px / self.ratio**2)
 
 
 def find_proxied(mask: Mask, regions: RegionMap, labels: Collection[int], window_px: int, ratio: float) -> Proxied:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -87,6 +88,33 @@ def _bounds(labels: NDArray[np.int32], count: int, mask: Mask, cell_px: int) -> 
     ]
 
 
+class Hole(NamedTuple):
+    """What is to be filled in some windows; what two of them share counts twice.
+
+    area_px: its pixels. near_px: the pixels around it, where a model may look for what to fill it with: in each window the box
+    around what is masked there, grown by its own size on each side, as far as the window goes.
+    """
+
+    area_px: float
+    near_px: float
+
+
+NO_HOLE = Hole(0.0, 0.0)
+
+
+def _near(masked: NDArray[np.bool_]) -> int:
+    """How many cells of a window are near those that are masked."""
+    area = 1
+    for axis in (0, 1):
+        taken = np.flatnonzero(masked.any(axis))
+        if not taken.size:
+            return 0
+        first, last = int(taken[0]), int(taken[-1])
+        size = last + 1 - first
+        area *= min(masked.shape[1 - axis], last + 1 + size) - max(0, first - size)
+    return area
+
+
 class StageMask:
     """A mask cut down to some of its regions: what one stage may touch."""
 
@@ -108,23 +136,24 @@ class StageMask:
         columns = np.arange(rect.x, rect.right) // self._cell_px
         return pixels * self._cells[np.ix_(rows, columns)]
 
-    def area_px(self, rects: Sequence[Rect], share: NDArray[np.float64] | None = None) -> float:
-        """Masked pixels in `rects`, what two of them share counted twice; to the cell of the regions' grid.
+    def hole(self, windows: Sequence[Rect], share: NDArray[np.float64] | None = None) -> Hole:
+        """What is masked in `windows`, to the cell of the regions' grid.
 
         share: of each cell, what part of its pixels counts; not known without regions.
         """
-        if self._regions is None:
-            return float(sum(np.count_nonzero(self.window(rect)) for rect in rects))
-        cells = self._regions.coverage if self._cells is None else self._regions.coverage * self._cells
-        cells = cells if share is None else cells * share
-        total = np.pad(cells.astype(np.float64).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
-        px, (rows, columns) = self._cell_px, cells.shape
-        area = 0.0
-        for rect in rects:
-            y, x = rect.y // px, rect.x // px
-            bottom, right = min(rows, ceil_div(rect.bottom, px)), min(columns, ceil_div(rect.right, px))
-            area += total[bottom, right] - total[y, right] - total[bottom, x] + total[y, x]
-        return area * px**2
+        px = self._cell_px
+        cells = self._regions.coverage if self._regions is not None else None
+        for factor in (self._cells, share):
+            cells = cells if cells is None or factor is None else cells * factor
+        area, near = 0.0, 0
+        for window in windows:
+            if cells is None:
+                inside = self.window(window) > 0
+            else:
+                inside = cells[window.y // px : ceil_div(window.bottom, px), window.x // px : ceil_div(window.right, px)]
+            area += float(inside.sum())
+            near += _near(inside > 0)
+        return Hole(area * px**2, near * px**2)
 
     def any(self, rect: Rect) -> bool:
         """Whether any pixel of `rect` is masked."""
