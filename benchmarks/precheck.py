@@ -72,7 +72,7 @@ class _Task:
 def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--folder", type=Path, help="photographs; none: the one that ships, again and again")
     parser.add_argument("--photographs", type=int, default=18, help="how many pictures with holes, and how many with captions")
-    parser.add_argument("--edits", type=int, default=20, help="edits whose estimates count: one at a time, then four")
+    parser.add_argument("--edits", type=int, default=40, help="edits whose estimates count: one at a time, then four")
     parser.add_argument("--warm-up", type=int, default=8, help="edits before these, from which the estimates learn")
     parser.add_argument("--pictures", type=Path, help="a folder for truth, full resolution and routed, at 1:1, of each hole")
 

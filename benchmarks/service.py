@@ -14,6 +14,7 @@ from retouch_server.local.control import is_listening
 from retouch_server.local.launch import HOST, LocalTritonSettings, Ports
 from retouch_server.local.repository import assemble, default_source
 from retouch_server.local.triton import LocalTriton
+from retouch_server.local.up import model_slots
 
 ROOT = Path(__file__).resolve().parents[1]
 _FOR_TESTS = ROOT / "tests/support/model_repository"
@@ -68,6 +69,7 @@ async def orchestrator(server: LocalTriton, **settings: object) -> AsyncGenerato
         "triton_urls": server.grpc_url,
         "mask_store": f"sqlite+aiosqlite:///{state / 'masks.sqlite'}",
         "result_cache": "off",
+        "model_slots": model_slots(),
         **settings,
     }
     environment = {f"RETOUCH_{name.upper()}": str(value) for name, value in values.items()}

@@ -30,6 +30,7 @@ from retouch_server.pipeline.edit import Editor
 from retouch_server.pipeline.estimate import Estimator, measure
 from retouch_server.pipeline.findings import Precheck
 from retouch_server.pipeline.policy import load_policy
+from retouch_server.pipeline.slots import Slots
 from retouch_server.rpc.edit_service import EditServicer, Patience
 from retouch_server.rpc.mask_service import MaskService
 from retouch_server.rpc.masks import MaskResolver
@@ -87,13 +88,13 @@ class App:
             self._opened.push_async_callback(asyncio.to_thread, tracing.close)
         self._masks = await MaskStore.open(settings.mask_store, Retention(settings.mask_versions, settings.mask_keep_s))
         self._opened.push_async_callback(self._masks.close)
-        dispatcher = Dispatcher(self.backend)
+        dispatcher = Dispatcher(self.backend, metrics=self.metrics)
         results = self._results()
         precheck = Precheck(self.catalogue, results.answering(dispatcher) if results else dispatcher, policy.precheck)
         in_flight = settings.tiles_in_flight
-        estimator = Estimator(in_flight)
+        estimator, slots = Estimator(in_flight), Slots(settings.model_slots, self.metrics.windows_waiting.set)
         self.editor = Editor(
-            self.catalogue, dispatcher, precheck, estimator, self._executor, self.metrics, in_flight, policy, results
+            self.catalogue, dispatcher, precheck, estimator, self._executor, self.metrics, in_flight, slots, policy, results
         )
         await self._await_models()
         await measure(estimator, self.catalogue, dispatcher)

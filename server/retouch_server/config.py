@@ -50,6 +50,10 @@ class Settings:
     """Pixels that one client (by its token's name, else by its address) may have in flight; 0: no limit."""
     tiles_in_flight: int = 4
     """Windows of one stage of one edit at the models at once."""
+    model_slots: int = 0
+    """Windows of all edits at the models at once; the others wait here, and those of the edit go first that is most behind what
+    it was told (pipeline/slots.py). For one machine: `retouch up` takes one more than it has cores. 0: any number; they wait in
+    the models' queues, which a cluster's autoscalers go by."""
     threads: int = 2
     """Threads for pixel work (the coding of PNG tiles has asyncio's own)."""
     upload_idle_s: float = 30.0
@@ -98,7 +102,7 @@ class Settings:
         for name in (*positive, "result_cache_keep_s", "result_cache_timeout_s"):
             if not getattr(self, name) > 0:  # not a number, too
                 raise ConfigError(f"{PREFIX}{name.upper()}={getattr(self, name)} must be greater than 0")
-        not_negative = ("port", "metrics_port", "queue", "client_budget_px", "mask_versions", "mask_keep_s")
+        not_negative = ("port", "metrics_port", "queue", "model_slots", "client_budget_px", "mask_versions", "mask_keep_s")
         for name in (*not_negative, "result_cache_bytes", "connection_age_s"):
             value = getattr(self, name)
             most = 65_535 if name.endswith("port") else None

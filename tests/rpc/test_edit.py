@@ -186,6 +186,15 @@ async def test_no_more_calls_run_at_once_than_allowed(service: Service) -> None:
     assert service.backend.most_running <= 3 * service.app.settings.tiles_in_flight, "three stages"
 
 
+async def test_all_edits_share_the_slots_there_are(tmp_path: Path) -> None:
+    async with serve(tmp_path, model_slots=2) as service:
+        image = noise(500, 500)
+        outcomes = await asyncio.gather(*(say(service.edits, edit_of(image, scale=2)) for _ in range(3)))
+        assert service.backend.most_running == 2
+        assert all(np.array_equal(outcome.image(), outcomes[0].image()) for outcome in outcomes)
+        await service.comes_to_rest()
+
+
 async def test_the_service_needs_no_half_closed_stream_to_send_rows(service: Service) -> None:
     """Rows leave as soon as they are final: the first while the last have not even come."""
     image = noise(1000, 100)

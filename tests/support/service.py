@@ -20,7 +20,7 @@ from tests.support.gate import Gate
 from tests.support.models import Image, Models, fake_models
 from tests.support.wire import edit_of, noise, say
 
-GAUGES = ("edits_in_flight", "edits_queued", "queued_pixels", "in_flight_pixels")
+GAUGES = ("edits_in_flight", "edits_queued", "queued_pixels", "in_flight_pixels", "windows_waiting")
 
 
 @dataclass

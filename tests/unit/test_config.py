@@ -33,6 +33,7 @@ def test_every_setting_can_be_given() -> None:
         ("RETOUCH_QUEUE", "-1"),
         ("RETOUCH_CLIENT_BUDGET_PX", "-1"),
         ("RETOUCH_TILES_IN_FLIGHT", "0"),
+        ("RETOUCH_MODEL_SLOTS", "-1"),
         ("RETOUCH_THREADS", "-3"),
         ("RETOUCH_UPLOAD_IDLE_S", "soon"),
         ("RETOUCH_UPLOAD_IDLE_S", "0"),

@@ -97,6 +97,26 @@ async def test_a_model_that_answers_wrongly_is_asked_once_more() -> None:
     assert backend.attempts == [0, 1, 0, 1]
 
 
+async def test_each_attempt_has_a_slot_and_none_is_held_between_them() -> None:
+    backend, held, told = Replicas(away(2)), 0, list[int]()
+
+    @asynccontextmanager
+    async def slot() -> AsyncGenerator[None]:
+        nonlocal held
+        held += 1
+        try:
+            yield
+        finally:
+            held -= 1
+
+    async def sleep(seconds: float) -> None:
+        told.append(held)
+
+    async with Dispatcher(backend, sleep=sleep).infer(CALL, slot=slot):
+        assert (held, backend.running) == (1, 1)
+    assert (held, told, len(backend.attempts)) == (0, [0, 0], 3)
+
+
 @pytest.mark.parametrize("error", [ModelUnavailable("mine", 1.0), ModelFault("identity", "mine"), KeyError("mine")])
 async def test_what_the_caller_raises_is_not_retried(error: Exception) -> None:
     backend, clock = Replicas([]), Clock()

@@ -42,7 +42,7 @@ async def test_edits_that_run_already_take_their_share() -> None:
     with estimator.running(own, *planned) as run:
         run.reports = [report := StageReport(stage)]
         assert estimator.estimate(*planned).wait_s == pytest.approx(own.own_s, rel=0.02)
-        report.tiles_at_model = 1
+        report.tiles_under_way = 1
         report.tiles_run = len(stage.to_run) - 1
         clock.now_s += 1000.0
         left_s = own.stages_s[StageName.UPSCALE] / len(stage.to_run)
@@ -59,8 +59,24 @@ async def test_an_edit_that_waits_for_its_client_takes_nothing() -> None:
         run.reports = [report := StageReport(planned[0].stages[0])]
         clock.now_s += own.own_s + 0.1
         assert estimator.estimate(*planned).wait_s == 0.0
-        report.tiles_at_model = 1
+        report.tiles_under_way = 1
         assert estimator.estimate(*planned).wait_s > 0.0
+
+
+async def test_how_far_an_edit_is_behind_is_what_is_left_of_it_less_what_is_left_of_its_time() -> None:
+    clock, planned = Clock(), await plan_of(scale=2)
+    estimator = Estimator(clock=clock)
+    own = estimator.estimate(*planned)
+    with estimator.running(own, *planned) as run:
+        run.reports = [report := StageReport(planned[0].stages[0])]
+        assert run.behind() == pytest.approx(0.0)
+        clock.now_s += own.total_s / 2
+        assert run.behind() == pytest.approx(0.5)
+        report.tiles_run = report.tiles_at_model = 1
+        begun = 2 / len(planned[0].stages[0].to_run) * own.stages_s[StageName.UPSCALE] / own.own_s
+        assert run.behind() == pytest.approx(0.5 - begun)
+        clock.now_s += 100 * own.total_s
+        assert run.behind() == pytest.approx(2.0 - begun), "no later than that"
 
 
 async def test_a_model_that_never_ran_is_taken_to_be_slow() -> None:

@@ -125,9 +125,12 @@ def build() -> Dashboard:
     replicas = [
         lines("Replicas", "That Prometheus reaches.", [(f"sum by (job) (up{{{NS}}})", "{{job}}")], width=12, height=6),
         lines(
-            "Windows at Triton",
-            "Pending, by pool.",
-            [(f"sum by (pool) (nv_inference_pending_request_count{{{NS}}})", "{{pool}}")],
+            "Windows that wait",
+            "At Triton, by pool; and in orchestrators that have a number of slots (RETOUCH_MODEL_SLOTS), as on one machine.",
+            [
+                (f"sum by (pool) (nv_inference_pending_request_count{{{NS}}})", "{{pool}}"),
+                (f"sum(retouch_windows_waiting{{{NS}}})", "for a slot"),
+            ],
             width=12,
             height=6,
         ),

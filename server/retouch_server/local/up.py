@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import os
 import signal
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import asynccontextmanager, contextmanager
@@ -63,6 +64,11 @@ class LocalService:
         }
 
 
+def model_slots() -> int:
+    """How many windows the models of this machine are given at once: one for each core, and one that is on its way."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 @asynccontextmanager
 async def local_service(settings: LocalSettings) -> AsyncGenerator[LocalService]:
     """A service that is ready; drained and taken down, with all that it started, on the way out.
@@ -104,6 +110,7 @@ async def _running(settings: LocalSettings) -> AsyncGenerator[LocalService]:
             "metrics_port": settings.metrics_port,
             "triton_urls": triton.grpc_url,
             "mask_store": f"sqlite+aiosqlite:///{settings.state_dir / 'masks.sqlite'}",
+            "model_slots": model_slots(),
             **settings.server,
         }
         app = App(Settings(**values))  # pyright: ignore[reportArgumentType]  # checked by Settings itself

@@ -2,9 +2,10 @@
 
 import asyncio
 import random
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,9 +13,11 @@ import numpy as np
 
 from retouch_server.errors import ModelFault, ModelUnavailable
 from retouch_server.models.backend import Array, Call, ModelBackend
-from retouch_server.telemetry.tracing import annotate, event, span
+from retouch_server.telemetry.metrics import Metrics
+from retouch_server.telemetry.tracing import annotate, event, exemplar, span
 
-_Answer = AbstractAsyncContextManager[Mapping[str, Array]]
+Slot = Callable[[], AbstractAsyncContextManager[None]]
+"""Holds a place at the models, for which it may have to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,46 +49,51 @@ class Models(Protocol):
 
 
 class Dispatcher:
-    """Calls models through a backend and retries what failed."""
+    """Calls models through a backend and retries what failed. `metrics` are told how long each call took."""
 
     def __init__(
         self,
         backend: ModelBackend,
         policy: RetryPolicy | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        metrics: Metrics | None = None,
     ) -> None:
         self._backend = backend
+        self._metrics = metrics
         self._policy = policy or RetryPolicy()
         self._sleep = sleep
         self._turns: Counter[str] = Counter()  # calls of a model go to its replicas in turn, and each attempt to the next one
 
     @asynccontextmanager
-    async def infer(self, call: Call, on_retry: Callable[[], None] = lambda: None) -> AsyncGenerator[Mapping[str, Array]]:
-        """Runs `call`; outputs are valid inside. `on_retry` is told of each further attempt.
+    async def infer(
+        self, call: Call, on_retry: Callable[[], None] = lambda: None, slot: Slot = nullcontext
+    ) -> AsyncGenerator[Mapping[str, Array]]:
+        """Runs `call`; outputs are valid inside. `on_retry` is told of each further attempt; each is made inside a `slot`.
 
         Errors: ModelUnavailable, ModelFault after the last attempt. What is raised inside the `async with` is not retried.
         """
         with span(f"call {call.model}", model=call.model):
-            context, outputs = await self._answer(call, on_retry)
-        try:
+            attempt, outputs = await self._answer(call, on_retry, slot)
+        async with attempt:
             yield outputs
-        finally:
-            await context.__aexit__(None, None, None)
 
-    async def _answer(self, call: Call, on_retry: Callable[[], None]) -> tuple[_Answer, Mapping[str, Array]]:
-        """What gives the outputs, entered, and the outputs: of the first attempt that went well."""
+    async def _answer(self, call: Call, on_retry: Callable[[], None], slot: Slot) -> tuple[AsyncExitStack, Mapping[str, Array]]:
+        """The first attempt that goes well, under way, and its outputs."""
         attempt = 0
         first_turn = self._turns[call.model]
         self._turns[call.model] += 1
         while True:
-            context = self._backend.infer(call, turn=first_turn + attempt)
             try:
-                outputs = await context.__aenter__()
-                try:
+                async with AsyncExitStack() as stack:
+                    await stack.enter_async_context(slot())
+                    began_s = time.monotonic()
+                    outputs = await stack.enter_async_context(self._backend.infer(call, turn=first_turn + attempt))
                     _check_outputs(call, outputs)
-                except ModelFault:
-                    await context.__aexit__(None, None, None)
-                    raise
+                    if self._metrics is not None:
+                        seconds = self._metrics.model_call_seconds.labels(model=call.model)
+                        seconds.observe(time.monotonic() - began_s, exemplar())
+                    annotate(attempts=attempt + 1)
+                    return stack.pop_all(), outputs
             except (ModelUnavailable, ModelFault) as error:
                 attempt += 1
                 event("attempt failed", attempt=attempt, error=str(error))
@@ -94,9 +102,20 @@ class Dispatcher:
                     raise
                 on_retry()
                 await self._sleep(self._policy.delay_s(attempt - 1))
-                continue
-            annotate(attempts=attempt + 1)
-            return context, outputs
+
+
+@dataclass(frozen=True, slots=True)
+class InSlots:
+    """Models that are called inside slots."""
+
+    dispatcher: Dispatcher
+    slot: Slot
+
+    def infer(
+        self, call: Call, on_retry: Callable[[], None] = lambda: None
+    ) -> AbstractAsyncContextManager[Mapping[str, Array]]:
+        """As `Models.infer`."""
+        return self.dispatcher.infer(call, on_retry, self.slot)
 
 
 def _check_outputs(call: Call, outputs: Mapping[str, Array]) -> None:

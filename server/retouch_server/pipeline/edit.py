@@ -14,7 +14,7 @@ from retouch_server.imaging.mask import Mask
 from retouch_server.imaging.proxy import ProxyBuilder
 from retouch_server.imaging.rows import Pixels
 from retouch_server.models.catalogue import Catalogue
-from retouch_server.models.dispatch import Models
+from retouch_server.models.dispatch import Dispatcher
 from retouch_server.models.spec import Kind
 from retouch_server.pipeline.estimate import LOOKS, Estimate, Estimator, work_of
 from retouch_server.pipeline.findings import Findings, Precheck, text_cells, unjudged
@@ -22,6 +22,7 @@ from retouch_server.pipeline.plan import Plan, StagePlan, make_plan
 from retouch_server.pipeline.policy import BUILT_IN, Policy
 from retouch_server.pipeline.regions import find_regions
 from retouch_server.pipeline.request import EditRequest, StageName
+from retouch_server.pipeline.slots import Slots
 from retouch_server.pipeline.stages.channel import RowChannel
 from retouch_server.pipeline.stages.context import StageContext, StageReport
 from retouch_server.pipeline.stages.job import Enlarge, Fill, Job
@@ -68,12 +69,13 @@ class Editor:
     """Plans edits and runs them."""
 
     catalogue: Catalogue
-    dispatcher: Models
+    dispatcher: Dispatcher
     precheck: Precheck
     estimator: Estimator
     executor: Executor
     metrics: Metrics
     tiles_in_flight: int
+    slots: Slots
     policy: Policy = BUILT_IN
     results: Results | None = None
 
@@ -110,26 +112,27 @@ class Editor:
         self, planned: PlannedEdit, source: RowChannel, sink: RowChannel, on_progress: Callable[[StageReport], None]
     ) -> EditReport:
         """Takes the image's rows from `source` and passes the result's rows to `sink`. Errors: those of the models."""
-        context = StageContext(
-            self.dispatcher,
-            self.executor,
-            self.metrics,
-            self.tiles_in_flight,
-            self.estimator.shares,
-            on_progress,
-            planned.proxy,
-            self.results,
-        )
-        stages = [TiledStage(stage, job_of(stage), planned.request.channels, context) for stage in planned.plan.stages]
-        steps: list[_Step] = list(stages)
-        tap = None
-        removes_text = any(stage.name == StageName.TEXT_REMOVAL for stage in planned.plan.stages)
-        if removes_text and planned.proxy is not None and self.catalogue.find(Kind.TEXT_DETECT) is not None:
-            tap = _ProxyTap(planned.request)
-            at_input_size = sum(stage.name != StageName.UPSCALE for stage in planned.plan.stages)
-            steps.insert(at_input_size, tap)
         with self.estimator.running(planned.estimate, planned.plan, planned.request) as run:
+            context = StageContext(
+                self.dispatcher,
+                self.executor,
+                self.metrics,
+                self.tiles_in_flight,
+                self.estimator.shares,
+                on_progress,
+                lambda: self.slots.slot(run),
+                planned.proxy,
+                self.results,
+            )
+            stages = [TiledStage(stage, job_of(stage), planned.request.channels, context) for stage in planned.plan.stages]
             run.reports = [stage.report for stage in stages]
+            steps: list[_Step] = list(stages)
+            tap = None
+            removes_text = any(stage.name == StageName.TEXT_REMOVAL for stage in planned.plan.stages)
+            if removes_text and planned.proxy is not None and self.catalogue.find(Kind.TEXT_DETECT) is not None:
+                tap = _ProxyTap(planned.request)
+                at_input_size = sum(stage.name != StageName.UPSCALE for stage in planned.plan.stages)
+                steps.insert(at_input_size, tap)
             async with asyncio.TaskGroup() as group:
                 for number, step in enumerate(steps):
                     after = sink if number + 1 == len(steps) else RowChannel(1)

@@ -75,20 +75,38 @@ class Run:
     """An edit under way. `is_typical` is set to False where nothing can be learnt from it: some of its work was not done
     (results were kept from before), or was done twice. `reports`: of its stages, in order, which tell how far it is."""
 
-    def __init__(self, legs: Sequence[Leg], until_s: float) -> None:
+    def __init__(self, estimate: Estimate, clock: Callable[[], float]) -> None:
         self.is_typical = True
         self.machine_s = 0.0
         self.reports: Sequence[StageReport] = ()
-        self._legs = legs
-        self._until_s = until_s
+        self._estimate = estimate
+        self._clock = clock
+        self._began_s = clock()
 
-    def legs(self, now_s: float) -> list[Leg]:
-        """What is left of it. An edit that is overdue and has nothing at the models waits for its client: nothing."""
-        if now_s > self._until_s and not any(report.tiles_at_model for report in self.reports):
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return self._clock() - self._began_s
+
+    def legs(self) -> list[Leg]:
+        """What is left of it. An edit that is overdue and has no window under way waits for its client: nothing."""
+        if self.seconds > self._estimate.own_s and not any(report.tiles_under_way for report in self.reports):
             return []
-        left = list(self._legs)
+        return self._left(lambda report: report.tiles_run + report.tiles_cached)
+
+    def behind(self) -> float:
+        """The share of its machine time that is still to be begun, less that of the time it was told. Overdue by all of that
+        time is as late as can be, or an edit whose client was slow would go before everybody until it is done."""
+        told_s, own_s = self._estimate.total_s, self._estimate.own_s
+        if told_s <= 0 or own_s <= 0:
+            return 0.0
+        left = self._left(lambda report: report.tiles_run + report.tiles_cached + report.tiles_at_model)
+        return sum(leg.seconds for leg in left) / own_s - max(-1.0, 1 - self.seconds / told_s)
+
+    def _left(self, tiles_done: Callable[[StageReport], int]) -> list[Leg]:
+        left = list(self._estimate.legs)
         for number, report in enumerate(self.reports):
-            done = (report.tiles_run + report.tiles_cached) / max(1, len(report.plan.to_run))
+            done = min(1.0, tiles_done(report) / max(1, len(report.plan.to_run)))
             left[number] = left[number].after(done * left[number].seconds)
         return left
 
@@ -116,8 +134,8 @@ class Estimator:
             legs.append(Leg(LOOKS, self._look.seconds(_LOOK)))
         legs.append(Leg(_ROWS, self._rows.seconds(_rows_of(plan, request))))
         own_s = sum(leg.seconds for leg in legs)
-        now_s, in_flight = self._clock(), len(self._runs)
-        others = [run.legs(now_s) for run in self._runs]
+        in_flight = len(self._runs)
+        others = [run.legs() for run in self._runs]
         wait_s = max(0.0, seconds_until_done(legs, others, self._tiles_in_flight) - own_s)
         total_s = self._calibration.seconds(own_s, wait_s, in_flight)
         names = tuple(stage.name for stage in plan.stages)
@@ -141,8 +159,7 @@ class Estimator:
     @contextmanager
     def running(self, estimate: Estimate, plan: Plan, request: EditRequest) -> Generator[Run]:
         """Inside, an edit shares the models with the others; when it ends well, its estimate is compared with what it took."""
-        began_s = self._clock()
-        run = Run(estimate.legs, began_s + estimate.own_s)
+        run = Run(estimate, self._clock)
         self._runs.append(run)
         was_alone = len(self._runs) == 1
         try:
@@ -151,7 +168,7 @@ class Estimator:
             self._runs.remove(run)
         if not run.is_typical:
             return
-        actual_s = self._clock() - began_s
+        actual_s = run.seconds
         self._calibration.learn(estimate.own_s, estimate.wait_s, estimate.in_flight, estimate.total_s, actual_s)
         if was_alone and not self._runs:
             self._rows.learn(_rows_of(plan, request), actual_s - run.machine_s)

@@ -68,6 +68,7 @@ class Metrics:
         )
 
         self.tiles = counter("tiles_total", "Windows by what became of them.", "stage", "model", "outcome")
+        self.windows_waiting = gauge("windows_waiting", "Windows that wait until fewer are at the models.")
         self.model_call_seconds = histogram(
             "model_call_seconds", "One call of a model, with its transport.", _CALL_SECONDS, "model"
         )

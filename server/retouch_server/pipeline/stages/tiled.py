@@ -9,9 +9,9 @@ Memory: O(width × window), whatever the height.
 
 import asyncio
 import time
-from collections.abc import Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Executor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from retouch_server.geometry import Rect, Span
 from retouch_server.imaging.canvas import Canvas, Strip
 from retouch_server.imaging.rows import Band, Pixels, RowBuffer
-from retouch_server.models.dispatch import Models
+from retouch_server.models.dispatch import InSlots, Models
 from retouch_server.pipeline.guesses import draw_guide
 from retouch_server.pipeline.plan import StagePlan
 from retouch_server.pipeline.proxied import Proxied
@@ -61,7 +61,8 @@ class TiledStage:
         self._plan = plan
         self._job = job
         self._channels = channels
-        self._windows = Windows(context, channels, self._count_retry)
+        self._models = InSlots(context.dispatcher, self._slot)
+        self._windows = Windows(context, self._models, channels, self._count_retry)
         self._context = context
         context.metrics.expect(plan.name.value, plan.spec.name)
         self._rows = list(plan.grid)
@@ -126,7 +127,7 @@ class TiledStage:
     @property
     def _house(self) -> tuple[Models, Executor]:
         context = self._context
-        return context.results.answering(context.dispatcher) if context.results else context.dispatcher, context.executor
+        return context.results.answering(self._models) if context.results else self._models, context.executor
 
     def _pictures(self, proxy: Pixels) -> tuple[Pixels, tuple[int, int]]:
         return proxy, (self._plan.grid.height, self._plan.grid.width)
@@ -182,16 +183,26 @@ class TiledStage:
 
     @contextmanager
     def _at_work(self) -> Generator[None]:
-        """Inside, the stage has its share of the machine."""
+        """Inside, a window of the stage is under way."""
         self._began_s = self._began_s or time.monotonic()
-        self._context.shares.enter(self, self._plan.spec.name)
-        self.report.tiles_at_model += 1
+        self.report.tiles_under_way += 1
         try:
             yield
         finally:
-            self._context.shares.leave(self)
-            self.report.tiles_at_model -= 1
+            self.report.tiles_under_way -= 1
             self.report.seconds = time.monotonic() - self._began_s
+
+    @asynccontextmanager
+    async def _slot(self) -> AsyncGenerator[None]:
+        """Holds a place at the models. Inside, the stage has its share of the machine."""
+        async with self._context.slot():
+            self._context.shares.enter(self, self._plan.spec.name)
+            self.report.tiles_at_model += 1
+            try:
+                yield
+            finally:
+                self._context.shares.leave(self)
+                self.report.tiles_at_model -= 1
 
     @traced("tile")
     async def _run(self, tile: Tile, pixels: Pixels, known: KnownRows | None, work: _Work) -> None:

@@ -1,7 +1,6 @@
 """Windows of a stage: recalled from results that were kept, or made by a model and kept."""
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping
 from math import prod
 from typing import TypeVar
@@ -11,18 +10,19 @@ import numpy as np
 from retouch_server.cache.results import Place
 from retouch_server.imaging.rows import Pixels
 from retouch_server.models.backend import Array
+from retouch_server.models.dispatch import Models
 from retouch_server.pipeline.stages.context import StageContext
 from retouch_server.pipeline.stages.job import Job, View
-from retouch_server.telemetry.tracing import exemplar
 
 _T = TypeVar("_T")
 
 
 class Windows:
-    """Makes windows of `channels` channels. `on_retry` is told the model of each further attempt at one."""
+    """Makes windows of `channels` channels, with `models`. `on_retry` is told the model of each further attempt at one."""
 
-    def __init__(self, context: StageContext, channels: int, on_retry: Callable[[str], None]) -> None:
+    def __init__(self, context: StageContext, models: Models, channels: int, on_retry: Callable[[str], None]) -> None:
         self._context = context
+        self._models = models
         self._channels = channels
         self._on_retry = on_retry
 
@@ -52,9 +52,7 @@ class Windows:
         call = await self.aside(job.call, view)
         if call is None:
             return await self.aside(finish, {})
-        began_s = time.monotonic()
-        async with self._context.dispatcher.infer(call, lambda: self._on_retry(call.model)) as outputs:
-            self._context.metrics.model_call_seconds.labels(model=call.model).observe(time.monotonic() - began_s, exemplar())
+        async with self._models.infer(call, lambda: self._on_retry(call.model)) as outputs:
             return await self.aside(finish, outputs)
 
     async def aside(self, function: Callable[..., _T], *arguments: object) -> _T:
