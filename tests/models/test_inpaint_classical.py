@@ -119,3 +119,27 @@ def test_liveliness_is_that_of_known_pixels_alone(exemplar: ModuleType) -> None:
     steps = exemplar._liveliness(ramp, hole)[:, :50][~hole[:, :50]] / exemplar.LIVELINESS
     np.testing.assert_allclose(steps[:, 0], 1.0, atol=1e-3)
     np.testing.assert_allclose(steps[:, 1], 0.0, atol=1e-3)
+
+
+@pytest.mark.parametrize("channels", [3, 5])
+def test_liveliness_is_scaled_to_a_mean_and_colour_stays(exemplar: ModuleType, channels: int) -> None:
+    picture = np.random.default_rng(1).uniform(0, 9, (40, 50, channels)).astype(np.float32)
+    hole, mean = disc_mask(40, 50, 12)[..., 0] > 0, np.array([7, 2], np.float32)[: channels - 3]
+    scaled = exemplar._as_lively(picture.copy(), hole, mean)
+    np.testing.assert_array_equal(scaled[..., :3], picture[..., :3])
+    np.testing.assert_array_equal(scaled[~hole], picture[~hole])
+    np.testing.assert_allclose(scaled[hole, 3:].mean(axis=0), mean, rtol=1e-4)
+
+
+def test_a_hole_is_due_to_be_as_lively_as_its_first_guess_and_its_rim_are(exemplar: ModuleType) -> None:
+    # One level from pixel to pixel, across; the guess has four both ways.
+    picture, hole = np.zeros((300, 300, 3), np.float32), disc_mask(300, 300, 70)[..., 0] > 0
+    picture[:] = np.arange(300, dtype=np.float32)[None, :, None]
+    picture[hole] = 0
+    level = exemplar._pyramid(picture, hole)[-1]
+    guess = np.where(level.hole[..., None], 4 * exemplar.LIVELINESS, level.picture)
+    due = exemplar._due_liveliness(level, guess) / exemplar.LIVELINESS
+    np.testing.assert_allclose(due[0], np.sqrt(4 * 1), rtol=0.05)
+    assert due[1] < 0.1
+    shallow = exemplar._pyramid(picture, disc_mask(300, 300, 60)[..., 0] > 0)[-1]
+    assert exemplar._due_liveliness(shallow, shallow.picture).size == 0
