@@ -28,8 +28,10 @@ SIZES = (1.0, 0.75, 0.5, 0.375)
 less than two of the first."""
 MEMBRANE_WEIGHT = 0.2
 """Of the smooth surface over the hole, which is the most cautious guess, in the mean."""
-SLOW = 0.0125
-"""Slower than this share of the hole's size (the sigma of a Gaussian) is what the mean decides."""
+SLOW = 0.025
+"""Slower than this share of the hole's size (the sigma of a Gaussian) is what the mean decides. Where guesses disagree, their
+mean is calm, and shows ghosts of each. Of 26 holes in training photographs half of this left 0.65 of the surroundings' gradient
+energy, LPIPS 0.375 and 17.6 dB; this 0.69, 0.370 and 17.4 dB; twice this 0.72, 0.370 and 17.2 dB."""
 
 
 async def draw_guide(
