@@ -95,6 +95,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 async def measure(options: argparse.Namespace) -> Report:
     fill = _remembering(product_model("inpaint_classical", "exemplar").fill)
+    if options.pictures:
+        options.pictures.mkdir(parents=True, exist_ok=True)
     cases: dict[str, list[Case]] = {}
     drifts: dict[str, list[tuple[float, float]]] = {"pasted": [], "whole": []}
     worst: dict[str, tuple[float, Pixels]] = {}
