@@ -34,9 +34,11 @@ ROUNDS = 2
 SHARPNESS = 4.0
 GAINS = (0.7, 2.5)
 ENERGY_SIGMA_PX = 6.0
-LIVELIER = 1.4
+LIVELIER = 1.6
 """The guide is smoother than a picture of its size, and so is what its own octave lets expect of the next: of seven large fills
-the detail had 0.7 of the energy that known pixels have where the picture is as lively."""
+the detail had 0.7 of the energy that known pixels have where the picture is as lively. Of 12 of 2048 px the whole has, in the
+median, 0.88 of it with 1.4 and 0.99 with 1.6, the truth 0.94; LPIPS is the same to 0.001. On 13 training photographs the truth
+has 0.99, a fill 0.86 with 1.4 and 0.89 with 1.8."""
 ACTIVITY_SIGMA_PX = 2.0
 LEAST_COUNT = 200
 RIM_PX, ALONG_PX, REACH_PX, MOST_LEVELS = 3, 4.0, 24.0, 24.0
