@@ -136,3 +136,16 @@ def test_bounds_are_the_box_and_its_margin() -> None:
     rows, columns = bounds(flags, 5) or (slice(0), slice(0))
     assert flags[rows, columns].shape == (12, 8)
     assert (rows.start, columns.start) == (5, 52)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_colour_stands_out_from_a_ground_that_scatters_in_brightness_alone(seed: int) -> None:
+    bright = cv2.GaussianBlur(np.random.default_rng(seed).normal(size=(120, 200)), (0, 0), 1.5)
+    ground = np.repeat((128 + 45 * bright / bright.std())[:, :, None], 3, axis=2)
+    coverage = np.zeros((120, 200), np.float32)
+    coverage[56:65, 90:105] = 1
+    coverage = cv2.GaussianBlur(coverage, (0, 0), 1.0)[:, :, None]
+    drawn = ground * (1 - coverage) + coverage * (165, 128, 60)
+    mask = np.rint(255 * coverage[:, :, 0]).astype(np.uint8)
+    soft = (mask > 25) & (mask < 230)
+    assert stain(np.clip(np.rint(drawn), 0, 255).astype(np.uint8), mask)[soft].mean() > 0.95

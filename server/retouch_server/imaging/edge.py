@@ -42,6 +42,10 @@ LEAST_CONTRAST = 2.0
 LEAST_GROWTH_SHARE, RIM_SHARE, RIM_PX = 0.06, 0.1, 2
 """Beside the mask a ring with less of the stroke's colour than this, in the mean, is surroundings; and so is a pixel of the
 two next to the stroke, which antialiasing may have touched here and there, with less than RIM_SHARE."""
+LEAST_SCATTER = 0.05
+"""Of the mean over all directions of colour, below which a direction is taken to scatter no less."""
+AMONG_PX, AMONG_SHARE = 2, 0.6
+"""A pixel of a soft mask that has this share of those around it in the mask stained is stained."""
 OUTER = slice(REACH_PX - 3, None)
 """The three rings farthest out tell what is the background's own."""
 
@@ -61,7 +65,9 @@ def stain(source: Pixels, mask: U8) -> Bools:
     colour, cut = padded(source[box][:, :, :colours]).astype(np.float32), padded(mask[box])
     stained = _stain(colour, cut > 0)
     if ((cut > 0) & (cut < 255)).any():
-        stained |= (cut > 0) & (cut >= _of_cell(stained_from(colour, cut)))
+        within = _stain(colour, cut > 0, by_hue=True) | (cut >= _of_cell(stained_from(colour, cut)))
+        stained |= within & (cut > 0)
+        stained |= _among(stained, cut > 0)
     found[box] = stained[: found[box].shape[0], : found[box].shape[1]]
     return found
 
@@ -114,13 +120,19 @@ class _Departure:
     contrast: Floats
 
 
-def _stain(colour: F32, support: Bools) -> Bools:
-    """`stain` of a cut-out whose sides are multiples of CELL_PX: averages are taken on cells, and pixels compared to them."""
+def _stain(colour: F32, support: Bools, *, by_hue: bool = False) -> Bools:
+    """`stain` of a cut-out whose sides are multiples of CELL_PX: averages are taken on cells, and pixels compared to them.
+
+    by_hue: told from the background by the directions of colour in which it scatters least. Of use within the mask: a tight
+    one leaves some of the stroke in the background, which then seems to scatter in just that direction.
+    """
     # The nearer to the mask, the likelier a pixel is stained itself.
     weight = np.square(np.minimum(distance_px(support) / REACH_PX, 1.0))
     share = _around(cells(weight))
     known, share = share > LEAST_SHARE, np.maximum(share, 1e-6)
     departs = colour - spread(_around(cells(colour * weight[:, :, None])) / share[:, :, None], support.shape)
+    if by_hue:
+        departs = _whitened(departs, weight, share)
     square = np.square(departs).sum(axis=2)
     noise = _around(cells(square * weight)) / share
     # The mean departure inside the mask, by energy: a stroke's adds up, that of a scene's edges cancels.
@@ -144,6 +156,23 @@ def _stain(colour: F32, support: Bools) -> Bools:
     beyond &= around_stroke.number <= reach_px + 1
     beyond |= (around_stroke.number <= RIM_PX) & (along > rim_share)
     return np.where(support, within, beyond)
+
+
+def _whitened(departs: F32, weight: F32, share: Floats) -> F32:
+    """Departures (h, w, channels) in units in which the background's scatter is the same in every direction of colour.
+
+    A scene scatters in brightness far more than in hue, by which a stroke stands out then.
+    """
+    channels = departs.shape[2]
+    if channels == 1:
+        return departs
+    products = np.einsum("hwi,hwj->hwij", departs, departs * weight[:, :, None]).reshape(*departs.shape[:2], -1)
+    scatter = (_around(cells(products.astype(np.float32))) / share[:, :, None]).reshape(*share.shape, channels, channels)
+    values, axes = np.linalg.eigh(scatter)
+    mean = np.maximum(values.mean(axis=2, keepdims=True), 1e-6)
+    scale = np.sqrt(mean / np.maximum(values, LEAST_SCATTER * mean))
+    turned = np.einsum("rcik,rck,rcjk->rcij", axes, scale, axes).astype(np.float32)
+    return np.einsum("hwij,hwj->hwi", _of_cell(turned), departs).astype(np.float32)
 
 
 def _reach_within_px(rings: Rings, departure: _Departure) -> NDArray[np.intp]:
@@ -170,6 +199,13 @@ def _reach_beyond_px(rings: Rings, departure: _Departure) -> NDArray[np.intp]:
     excess = share - share[:, :, OUTER].mean(axis=2, keepdims=True)
     doubt = 4.0 * np.sqrt(variance + variance[:, :, OUTER].mean(axis=2, keepdims=True) / 3.0)
     return _unbroken(excess > np.maximum(LEAST_GROWTH_SHARE, doubt))
+
+
+def _among(stained: Bools, support: Bools) -> Bools:
+    """Pixels of the mask most of whose neighbours in it are stained: alone among those they would show as dots or as a line."""
+    size = (2 * AMONG_PX + 1,) * 2
+    near, of = (cv2.blur(flags.astype(np.float32), size) for flags in (stained & support, support))
+    return support & (near >= AMONG_SHARE * of)
 
 
 def _unbroken(holds: Bools) -> NDArray[np.intp]:
