@@ -10,6 +10,7 @@ tell a few per cent of a stroke from texture that hides it in any one pixel.
 
 Over a busy scene nothing departs by more than the scene itself, and yet a soft mask on a stroke's own edge would show as a
 line. There the mask is the witness: where the picture changes with it, along the whole of its edge, is stain (`isolines.py`).
+And a scene is busy in brightness: within a soft mask a stroke may stand out by hue alone.
 """
 
 from collections.abc import Iterator

@@ -67,7 +67,7 @@ class TiledStage:
         context.metrics.expect(plan.name.value, plan.spec.name)
         self._rows = list(plan.grid)
         self._canvas = Canvas(plan.spec.scale)
-        self._slots = asyncio.Semaphore(context.tiles_in_flight)
+        self._in_flight = asyncio.Semaphore(context.tiles_in_flight)
         self._strips = asyncio.Semaphore(STRIPS)
         self._began_s: float | None = None
         self._known: Surroundings | None = None
@@ -147,7 +147,7 @@ class TiledStage:
             for tile in row.tiles:
                 if tile.index not in self._plan.to_run:
                     continue
-                await self._slots.acquire()
+                await self._in_flight.acquire()
                 work.running += 1
                 pixels = window_rows[:, tile.column.window.slice].copy()  # a view would keep the whole row of windows
                 group.create_task(self._run(tile, pixels, known, work))
@@ -228,7 +228,7 @@ class TiledStage:
                 tiles.labels(stage=name, model=spec.name, outcome="failed").inc()
                 raise
             finally:
-                self._slots.release()
+                self._in_flight.release()
         self.report.tiles_run += not is_cached
         self.report.tiles_cached += is_cached
         outcome = "cached" if is_cached else "run"
