@@ -135,7 +135,7 @@ def _stain(colour: F32, support: Bools, *, by_hue: bool = False) -> Bools:
     if by_hue:
         departs = _whitened(departs, weight, share)
     square = np.square(departs).sum(axis=2)
-    noise = _around(cells(square * weight)) / share
+    noise = np.maximum(_around(cells(square * weight)), 0.0) / share
     # The mean departure inside the mask, by energy: a stroke's adds up, that of a scene's edges cancels.
     energy = square * support
     mean = _near(cells(departs * energy[:, :, None])) / np.maximum(_near(cells(energy)), 1e-6)[:, :, None]
