@@ -14,7 +14,8 @@ And a scene is busy in brightness: within a soft mask a stroke may stand out by 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import cv2
 import numpy as np
@@ -64,9 +65,11 @@ def stain(source: Pixels, mask: U8) -> Bools:
         return found
     colours = source.shape[2] if source.shape[2] != 4 else 3
     colour, cut = padded(source[box][:, :, :colours]).astype(np.float32), padded(mask[box])
-    stained = _stain(colour, cut > 0)
+    ground = _Ground.around(colour, cut > 0)
+    stained = _stain(ground, cut > 0)
     if ((cut > 0) & (cut < 255)).any():
-        within = _stain(colour, cut > 0, by_hue=True) | (cut >= _of_cell(stained_from(colour, cut)))
+        # By hue within the mask alone: beside a tight one the ground holds some of the stroke, and scatters in its direction.
+        within = _stain(ground.by_hue(), cut > 0) | (cut >= _of_cell(stained_from(colour, cut)))
         stained |= within & (cut > 0)
         stained |= _among(stained, cut > 0)
     found[box] = stained[: found[box].shape[0], : found[box].shape[1]]
@@ -121,26 +124,51 @@ class _Departure:
     contrast: Floats
 
 
-def _stain(colour: F32, support: Bools, *, by_hue: bool = False) -> Bools:
-    """`stain` of a cut-out whose sides are multiples of CELL_PX: averages are taken on cells, and pixels compared to them.
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """The surroundings of a mask, and what departs from them: (h, w, channels). weight (h, w): how far a pixel counts as one of
+    them; share (rows, columns): the sum of it around each cell, and known, whether that is enough."""
 
-    by_hue: told from the background by the directions of colour in which it scatters least. Of use within the mask: a tight
-    one leaves some of the stroke in the background, which then seems to scatter in just that direction.
-    """
-    # The nearer to the mask, the likelier a pixel is stained itself.
-    weight = np.square(np.minimum(distance_px(support) / REACH_PX, 1.0))
-    share = _around(cells(weight))
-    known, share = share > LEAST_SHARE, np.maximum(share, 1e-6)
-    departs = colour - spread(_around(cells(colour * weight[:, :, None])) / share[:, :, None], support.shape)
-    if by_hue:
-        departs = _whitened(departs, weight, share)
+    departs: F32
+    weight: F32
+    share: Floats
+    known: Bools
+
+    @classmethod
+    def around(cls, colour: F32, support: Bools) -> Self:
+        # The nearer to the mask, the likelier a pixel is stained itself.
+        weight = np.square(np.minimum(distance_px(support) / REACH_PX, 1.0))
+        share = _around(cells(weight))
+        known, share = share > LEAST_SHARE, np.maximum(share, 1e-6)
+        mean = _around(cells(colour * weight[:, :, None])) / share[:, :, None]
+        return cls(colour - spread(mean, support.shape), weight, share, known)
+
+    def by_hue(self) -> "_Ground":
+        """In units in which the ground scatters alike in every direction of colour: a scene does so far more in brightness than
+        in hue, by which a stroke stands out then."""
+        channels = self.departs.shape[2]
+        if channels == 1:
+            return self
+        products = np.einsum("hwi,hwj->hwij", self.departs, self.departs * self.weight[:, :, None])
+        products = products.reshape(*self.weight.shape, -1).astype(np.float32)
+        scatter = (_around(cells(products)) / self.share[:, :, None]).reshape(*self.share.shape, channels, channels)
+        values, axes = np.linalg.eigh(scatter)
+        mean = np.maximum(values.mean(axis=2, keepdims=True), 1e-6)
+        scale = np.sqrt(mean / np.maximum(values, LEAST_SCATTER * mean))
+        turned = np.einsum("rcik,rck,rcjk->rcij", axes, scale, axes).astype(np.float32)
+        return replace(self, departs=np.einsum("hwij,hwj->hwi", _of_cell(turned), self.departs).astype(np.float32))
+
+
+def _stain(ground: _Ground, support: Bools) -> Bools:
+    """`stain` of a cut-out whose sides are multiples of CELL_PX: averages are taken on cells, and pixels compared to them."""
+    departs, weight, share, known = ground.departs, ground.weight, ground.share, ground.known
     square = np.square(departs).sum(axis=2)
     noise = np.maximum(_around(cells(square * weight)), 0.0) / share
     # The mean departure inside the mask, by energy: a stroke's adds up, that of a scene's edges cancels.
     energy = square * support
     mean = _near(cells(departs * energy[:, :, None])) / np.maximum(_near(cells(energy)), 1e-6)[:, :, None]
     contrast = np.square(mean).sum(axis=2)
-    stands_out = known & (contrast > np.maximum(LEAST_CONTRAST**2 * noise, colour.shape[2] * FAINTEST_LEVELS**2))
+    stands_out = known & (contrast > np.maximum(LEAST_CONTRAST**2 * noise, departs.shape[2] * FAINTEST_LEVELS**2))
     along = (departs * _of_cell(mean / np.maximum(contrast, 1e-6)[:, :, None])).sum(axis=2)
     stroke = (
         support & _of_cell(stands_out) & (along >= STROKE_SHARE) & (square >= _of_cell(STROKE_SHARE**4 * _strongest(contrast)))
@@ -157,23 +185,6 @@ def _stain(colour: F32, support: Bools, *, by_hue: bool = False) -> Bools:
     beyond &= around_stroke.number <= reach_px + 1
     beyond |= (around_stroke.number <= RIM_PX) & (along > rim_share)
     return np.where(support, within, beyond)
-
-
-def _whitened(departs: F32, weight: F32, share: Floats) -> F32:
-    """Departures (h, w, channels) in units in which the background's scatter is the same in every direction of colour.
-
-    A scene scatters in brightness far more than in hue, by which a stroke stands out then.
-    """
-    channels = departs.shape[2]
-    if channels == 1:
-        return departs
-    products = np.einsum("hwi,hwj->hwij", departs, departs * weight[:, :, None]).reshape(*departs.shape[:2], -1)
-    scatter = (_around(cells(products.astype(np.float32))) / share[:, :, None]).reshape(*share.shape, channels, channels)
-    values, axes = np.linalg.eigh(scatter)
-    mean = np.maximum(values.mean(axis=2, keepdims=True), 1e-6)
-    scale = np.sqrt(mean / np.maximum(values, LEAST_SCATTER * mean))
-    turned = np.einsum("rcik,rck,rcjk->rcij", axes, scale, axes).astype(np.float32)
-    return np.einsum("hwij,hwj->hwi", _of_cell(turned), departs).astype(np.float32)
 
 
 def _reach_within_px(rings: Rings, departure: _Departure) -> NDArray[np.intp]:
