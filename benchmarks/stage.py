@@ -26,7 +26,7 @@ from retouch_server.pipeline.regions import StageMask
 from retouch_server.pipeline.request import StageName
 from retouch_server.pipeline.stages.channel import RowChannel
 from retouch_server.pipeline.stages.context import StageContext, StageReport
-from retouch_server.pipeline.stages.job import Job, View
+from retouch_server.pipeline.stages.job import Job, Prepared, View
 from retouch_server.pipeline.stages.tiled import TiledStage
 from retouch_server.telemetry.metrics import Metrics
 from retouch_server.tiling import TileGrid
@@ -96,14 +96,11 @@ class _Witness:
         self.backend.rects[id(view)] = window
         return view
 
-    def call(self, view: View) -> Call | None:
-        call, window = self.job.call(view), self.backend.rects.pop(id(view))
-        if call is not None:
-            self.backend.rects[id(call)] = window
-        return call
-
-    def result(self, view: View, outputs: Mapping[str, Array]) -> Pixels:
-        return self.job.result(view, outputs)
+    def prepare(self, view: View) -> Prepared:
+        prepared, window = self.job.prepare(view), self.backend.rects.pop(id(view))
+        if prepared.call is not None:
+            self.backend.rects[id(prepared.call)] = window
+        return prepared
 
 
 class _Backend:

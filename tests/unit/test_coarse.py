@@ -23,7 +23,7 @@ from retouch_server.pipeline.plan import Plan, make_plan
 from retouch_server.pipeline.reference import Surroundings
 from retouch_server.pipeline.regions import StageMask, find_regions
 from retouch_server.pipeline.request import EditRequest, Inpaint, Options, TextRemoval
-from retouch_server.pipeline.stages.job import Fill
+from retouch_server.pipeline.stages.job import Fill, View
 from retouch_server.tiling import TileGrid
 from tests.support.models import fake_models, spec
 from tests.support.wire import Image, noise
@@ -82,6 +82,13 @@ async def guide_of(mask: Mask, image: Image) -> tuple[Guide, FakeBackend]:
         house = (Dispatcher(backend), executor)
         guide = await draw_guide(found(mask), (builder.finish(), (SIZE, SIZE)), SPEC, house, lambda: None)
     return guide, backend
+
+
+def inputs_of(job: Fill, view: View) -> Mapping[str, Array]:
+    """What the model is told of a window."""
+    prepared = job.prepare(view)
+    assert prepared.call is not None
+    return prepared.call.inputs
 
 
 def test_a_hole_larger_than_a_window_is_deep_and_its_crop_shows_what_is_around_it() -> None:
@@ -162,14 +169,14 @@ async def test_only_windows_with_a_share_in_a_deep_hole_are_told_anything() -> N
         known = rows.of(row.row.window, image[row.row.window.slice])
         for tile in row.tiles:
             source = image[tile.window.rows.slice, tile.window.columns.slice]
-            told, untold = (job.call(job.view(source, tile.window, known)) for job in (guided, plain))
-            assert set(told.inputs) == GUIDED
+            told, untold = (inputs_of(job, job.view(source, tile.window, known)) for job in (guided, plain))
+            assert set(told) == GUIDED
             is_told = bool(guide.over(tile.window)[:, :, 3].any())
-            same = all(np.array_equal(told.inputs[name], untold.inputs[name]) for name in GUIDED)
+            same = all(np.array_equal(told[name], untold[name]) for name in GUIDED)
             assert same != is_told
     bare = Fill(spec("m", Kind.INPAINT, inputs=frozenset({"image", "mask"})), StageMask(mask), guide)
     window = Rect(96, 96, 64, 64)
-    assert set(bare.call(bare.view(image[96:160, 96:160], window)).inputs) == {"image", "mask"}
+    assert set(inputs_of(bare, bare.view(image[96:160, 96:160], window))) == {"image", "mask"}
 
 
 def test_the_reference_is_known_beyond_the_window_and_looks_like_the_guide() -> None:

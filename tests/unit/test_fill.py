@@ -28,8 +28,10 @@ def filled(source: Image, mask: Image, model: Model, multiple_px: int = 1) -> Im
         Rect(0, 0, *mask.shape),
     )
     view = job.view(source, window)
-    inputs = job.call(view).inputs
-    return job.result(view, {"result": model(inputs["image"], inputs["mask"])})
+    prepared = job.prepare(view)
+    assert prepared.call is not None
+    inputs = prepared.call.inputs
+    return prepared.result({"result": model(inputs["image"], inputs["mask"])})
 
 
 @settings(max_examples=40, deadline=None)
@@ -99,7 +101,9 @@ def test_a_view_holds_everything_that_a_result_depends_on() -> None:
     window = Rect(0, 0, 96, 80)
     one, other = (Fill(spec("m", Kind.INPAINT), StageMask(Mask.from_array(each))) for each in (mask, 255 - mask))
     view = one.view(image, window)
-    (call, same_call), answer = (job.call(view) for job in (one, other)), np.full_like(image, 90)
-    for name, values in call.inputs.items():
-        np.testing.assert_array_equal(values, same_call.inputs[name])
-    np.testing.assert_array_equal(one.result(view, {"result": answer}), other.result(view, {"result": answer}))
+    (told, same), answer = (job.prepare(view) for job in (one, other)), np.full_like(image, 90)
+    assert told.call is not None
+    assert same.call is not None
+    for name, values in told.call.inputs.items():
+        np.testing.assert_array_equal(values, same.call.inputs[name])
+    np.testing.assert_array_equal(told.result({"result": answer}), same.result({"result": answer}))

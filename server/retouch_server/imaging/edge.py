@@ -64,14 +64,18 @@ def stain(source: Pixels, mask: U8) -> Bools:
     if box is None or support.all():
         return found
     colours = source.shape[2] if source.shape[2] != 4 else 3
-    colour, cut = padded(source[box][:, :, :colours]).astype(np.float32), padded(mask[box])
-    ground = _Ground.around(colour, cut > 0)
-    stained = _stain(ground, cut > 0)
-    if ((cut > 0) & (cut < 255)).any():
+    planes = np.ascontiguousarray(np.moveaxis(padded(source[box][:, :, :colours]), 2, 0), np.float32)
+    cut = padded(mask[box])
+    support = cut > 0
+    ground = _Ground.around(planes, support)
+    stroke = _Stroke.over(ground, support)
+    stained = np.where(support, stroke.within(), stroke.beyond(support)) if stroke else np.zeros_like(support)
+    if (support & (cut < 255)).any():
         # By hue within the mask alone: beside a tight one the ground holds some of the stroke, and scatters in its direction.
-        within = _stain(ground.by_hue(), cut > 0) | (cut >= _of_cell(stained_from(colour, cut)))
-        stained |= within & (cut > 0)
-        stained |= _among(stained, cut > 0)
+        by_hue = _Stroke.over(ground.by_hue(), support)
+        within = cut >= _of_cell(stained_from(planes, cut))
+        stained |= support & (within if by_hue is None else within | by_hue.within())
+        stained |= _among(stained, support)
     found[box] = stained[: found[box].shape[0], : found[box].shape[1]]
     return found
 
@@ -114,19 +118,8 @@ def alpha(mask: U8, stained: Bools) -> U8:
 
 
 @dataclass(frozen=True, slots=True)
-class _Departure:
-    """What departs from the background. Pixels, (h, w): square, the sum over the channels; along, the share of the stroke's
-    colour. Cells, (rows, columns): noise and contrast, the mean squares of the background's departure and the stroke's."""
-
-    square: Floats
-    along: Floats
-    noise: Floats
-    contrast: Floats
-
-
-@dataclass(frozen=True, slots=True)
 class _Ground:
-    """The surroundings of a mask, and what departs from them: (h, w, channels). weight (h, w): how far a pixel counts as one of
+    """The surroundings of a mask, and what departs from them: (channels, h, w). weight (h, w): how far a pixel counts as one of
     them; share (rows, columns): the sum of it around each cell, and known, whether that is enough."""
 
     departs: F32
@@ -135,79 +128,103 @@ class _Ground:
     known: Bools
 
     @classmethod
-    def around(cls, colour: F32, support: Bools) -> Self:
+    def around(cls, planes: F32, support: Bools) -> Self:
+        """planes: the picture, (channels, h, w)."""
         # The nearer to the mask, the likelier a pixel is stained itself.
         weight = np.square(np.minimum(distance_px(support) / REACH_PX, 1.0))
         share = _around(cells(weight))
-        known, share = share > LEAST_SHARE, np.maximum(share, 1e-6)
-        mean = _around(cells(colour * weight[:, :, None])) / share[:, :, None]
-        return cls(colour - spread(mean, support.shape), weight, share, known)
+        ground = cls(planes, weight, np.maximum(share, 1e-6), share > LEAST_SHARE)
+        return replace(ground, departs=np.stack([plane - spread(ground.mean(plane), support.shape) for plane in planes]))
+
+    def mean(self, values: Floats) -> Floats:
+        """Of values (h, w), around each cell."""
+        return _around(cells(values * self.weight)) / self.share
 
     def by_hue(self) -> "_Ground":
         """In units in which the ground scatters alike in every direction of colour: a scene does so far more in brightness than
-        in hue, by which a stroke stands out then."""
-        channels = self.departs.shape[2]
-        if channels == 1:
-            return self
-        products = np.einsum("hwi,hwj->hwij", self.departs, self.departs * self.weight[:, :, None])
-        products = products.reshape(*self.weight.shape, -1).astype(np.float32)
-        scatter = (_around(cells(products)) / self.share[:, :, None]).reshape(*self.share.shape, channels, channels)
-        values, axes = np.linalg.eigh(scatter)
-        mean = np.maximum(values.mean(axis=2, keepdims=True), 1e-6)
-        scale = np.sqrt(mean / np.maximum(values, LEAST_SCATTER * mean))
-        turned = np.einsum("rcik,rck,rcjk->rcij", axes, scale, axes).astype(np.float32)
-        return replace(self, departs=np.einsum("hwij,hwj->hwi", _of_cell(turned), self.departs).astype(np.float32))
+        in hue, by which a stroke stands out then. (Cholesky whitening: Kessy, Lewin and Strimmer, Am. Stat. 2018, channel after
+        channel: what those before explain of one is taken off, and the rest scaled.)"""
+        power = np.maximum(np.mean([self.mean(np.square(plane)) for plane in self.departs], axis=0), 1e-6)
+        turned: list[Floats] = []
+        for plane in self.departs:
+            rest = plane
+            for other in turned:
+                rest = rest - other * _of_cell(self.mean(plane * other) / power)
+            scatter = np.maximum(self.mean(np.square(rest)), LEAST_SCATTER * power)
+            turned.append(rest * _of_cell(np.sqrt(power / scatter)))
+        return replace(self, departs=np.stack(turned))
 
 
-def _stain(ground: _Ground, support: Bools) -> Bools:
-    """`stain` of a cut-out whose sides are multiples of CELL_PX: averages are taken on cells, and pixels compared to them."""
-    departs, weight, share, known = ground.departs, ground.weight, ground.share, ground.known
-    square = np.square(departs).sum(axis=2)
-    noise = np.maximum(_around(cells(square * weight)), 0.0) / share
-    # The mean departure inside the mask, by energy: a stroke's adds up, that of a scene's edges cancels.
-    energy = square * support
-    mean = _near(cells(departs * energy[:, :, None])) / np.maximum(_near(cells(energy)), 1e-6)[:, :, None]
-    contrast = np.square(mean).sum(axis=2)
-    stands_out = known & (contrast > np.maximum(LEAST_CONTRAST**2 * noise, departs.shape[2] * FAINTEST_LEVELS**2))
-    along = (departs * _of_cell(mean / np.maximum(contrast, 1e-6)[:, :, None])).sum(axis=2)
-    stroke = (
-        support & _of_cell(stands_out) & (along >= STROKE_SHARE) & (square >= _of_cell(STROKE_SHARE**4 * _strongest(contrast)))
-    )
-    if not stroke.any():
-        return stroke
-    departure = _Departure(square, along, noise, contrast)
-    around_stroke, around_mask = Rings.around(stroke), Rings.around(support)
-    reach_px = _of_cell(_reach_within_px(around_stroke, departure))
-    rim_share = _of_cell(np.maximum(RIM_SHARE, 4.0 * np.sqrt(noise / np.maximum(contrast, 1e-6))))
-    within = around_stroke.number <= reach_px
-    beyond = around_mask.number <= _of_cell(_reach_beyond_px(around_mask, departure))
-    # Beside the mask a stain goes on from within: what lies apart from the stroke and has its colour is the scene's.
-    beyond &= around_stroke.number <= reach_px + 1
-    beyond |= (around_stroke.number <= RIM_PX) & (along > rim_share)
-    return np.where(support, within, beyond)
+@dataclass(frozen=True, slots=True)
+class _Stroke:
+    """What stands out from its ground within a mask, and how far it reaches.
+
+    Pixels, (h, w): square, how far each departs from the ground, the sum over the channels; along, the share of the stroke's
+    colour in that. Cells, (rows, columns): noise and contrast, the mean squares of the ground's departure and the stroke's;
+    reach_px, how many rings around the stroke are stained. Averages are taken on cells, and pixels compared to them.
+    """
+
+    square: Floats
+    along: Floats
+    noise: Floats
+    contrast: Floats
+    rings: Rings
+    reach_px: NDArray[np.uint8]
+
+    @classmethod
+    def over(cls, ground: _Ground, support: Bools) -> Self | None:
+        """None: nothing stands out. The sides of `support` (h, w) are multiples of CELL_PX."""
+        departs = ground.departs
+        square = np.square(departs).sum(axis=0)
+        noise = np.maximum(ground.mean(square), 0.0)
+        # The mean departure inside the mask, by energy: a stroke's adds up, that of a scene's edges cancels.
+        energy = square * support
+        total = np.maximum(_near(cells(energy)), 1e-6)
+        mean = np.stack([_near(cells(plane * energy)) / total for plane in departs])
+        contrast = np.square(mean).sum(axis=0)
+        stands_out = ground.known & (contrast > np.maximum(LEAST_CONTRAST**2 * noise, len(departs) * FAINTEST_LEVELS**2))
+        towards = mean / np.maximum(contrast, 1e-6)
+        along = np.sum([plane * _of_cell(part) for plane, part in zip(departs, towards, strict=True)], axis=0)
+        strong = _of_cell(np.where(stands_out, STROKE_SHARE**4 * _strongest(contrast), np.inf))
+        flags = support & (along >= STROKE_SHARE) & (square >= strong)
+        if not flags.any():
+            return None
+        rings = Rings.around(flags)
+        return cls(square, along, noise, contrast, rings, _reach_within_px(rings, square, noise, contrast))
+
+    def within(self) -> Bools:
+        """What is stained of the mask."""
+        return self.rings.number <= _of_cell(self.reach_px)
+
+    def beyond(self, support: Bools) -> Bools:
+        """What is stained beside the mask. A stain goes on from within: what lies apart from the stroke is the scene's."""
+        rings = Rings.around(support)
+        reached = rings.number <= _of_cell(_reach_beyond_px(rings, self.along))
+        rim_share = np.maximum(RIM_SHARE, 4.0 * np.sqrt(self.noise / np.maximum(self.contrast, 1e-6)))
+        rim = (self.rings.number <= RIM_PX) & (self.along > _of_cell(rim_share))
+        return reached & (self.rings.number <= _of_cell(self.reach_px) + 1) | rim
 
 
-def _reach_within_px(rings: Rings, departure: _Departure) -> NDArray[np.intp]:
+def _reach_within_px(rings: Rings, square: Floats, noise: Floats, contrast: Floats) -> NDArray[np.uint8]:
     """How far around the stroke its rings are stained inside the mask, for each cell.
 
     Whatever is more than the noise explains counts, ringing and shadows too: to be firm in error costs little.
     """
-    contrast, power = departure.contrast[:, :, None], rings.mean(departure.square)
-    noise = np.maximum(departure.noise[:, :, None], power[:, :, OUTER].min(axis=2, keepdims=True))
-    excess = power - noise
+    power = rings.mean(square)
+    floor = np.maximum(noise[:, :, None], power[:, :, OUTER].min(axis=2, keepdims=True))
     # The mean of n squared deviates strays by sqrt(2 / n) of itself.
-    doubt = 2.0 * noise * np.sqrt(2.0 / rings.independent)
-    return _unbroken(excess > np.maximum(STAIN_SHARE**2 * contrast, doubt))
+    doubt = 2.0 * floor * np.sqrt(2.0 / rings.independent)
+    return _unbroken(power - floor > np.maximum(STAIN_SHARE**2 * contrast[:, :, None], doubt))
 
 
-def _reach_beyond_px(rings: Rings, departure: _Departure) -> NDArray[np.intp]:
+def _reach_beyond_px(rings: Rings, along: Floats) -> NDArray[np.uint8]:
     """How far around the mask its rings hold the stroke's own colour, for each cell.
 
     To take good surroundings from the model costs more, so this asks for more: what the outermost rings share with the
     stroke's colour is the background's own, and the rest must be clear of four standard errors.
     """
-    share = rings.mean(departure.along)
-    variance = np.maximum(rings.mean(np.square(departure.along)) - np.square(share), 0.0) / rings.independent
+    share = rings.mean(along)
+    variance = np.maximum(rings.mean(np.square(along)) - np.square(share), 0.0) / rings.independent
     excess = share - share[:, :, OUTER].mean(axis=2, keepdims=True)
     doubt = 4.0 * np.sqrt(variance + variance[:, :, OUTER].mean(axis=2, keepdims=True) / 3.0)
     return _unbroken(excess > np.maximum(LEAST_GROWTH_SHARE, doubt))
@@ -220,9 +237,9 @@ def _among(stained: Bools, support: Bools) -> Bools:
     return support & (near >= AMONG_SHARE * of)
 
 
-def _unbroken(holds: Bools) -> NDArray[np.intp]:
+def _unbroken(holds: Bools) -> NDArray[np.uint8]:
     """How many rings in a row hold, from the innermost on."""
-    return np.logical_and.accumulate(holds, axis=2).sum(axis=2)
+    return np.logical_and.accumulate(holds, axis=2).sum(axis=2, dtype=np.uint8)
 
 
 def _of_cell(values: NDArray[Kind]) -> NDArray[Kind]:

@@ -33,10 +33,10 @@ FAINTEST_LEVELS = 6.0
 """Root mean square of the channels: nothing is seen of less."""
 
 
-def stained_from(colour: F32, mask: NDArray[np.uint8]) -> Indices:
+def stained_from(planes: F32, mask: NDArray[np.uint8]) -> Indices:
     """The value of the mask from which on the picture changes with it, 0 to 224, around each cell (rows, columns); 256: none.
 
-    colour (h, w, channels), mask (h, w); both lengths are multiples of CELL_PX.
+    planes (channels, h, w), mask (h, w); both lengths are multiples of CELL_PX.
     """
     distance = distance_px(mask > 0)
     edge = _Isolines.of(mask.astype(np.float32) / 255.0, mask.astype(np.intp) * STEPS // 256, STEPS)
@@ -47,8 +47,8 @@ def stained_from(colour: F32, mask: NDArray[np.uint8]) -> Indices:
     beside_px = np.maximum(_along(beside.up_to_steps(np.ones_like(beside.steepness))), 1e-6)
     # Changes per unit of the mask, squared, of all channels.
     power, scatter, scene = np.zeros_like(whole), np.zeros_like(whole), np.zeros_like(whole)
-    for channel in np.moveaxis(colour, 2, 0):
-        gradient = _gradient(channel)
+    for plane in planes:
+        gradient = _gradient(plane)
         flux = edge.up_to_steps(edge.uphill(gradient))
         change = _along(flux) / whole
         power += np.square(change)
@@ -60,7 +60,7 @@ def stained_from(colour: F32, mask: NDArray[np.uint8]) -> Indices:
     variance = np.maximum(scatter, 0.0) / np.square(whole) * count
     is_clear = (power - ERRORS**2 * scene) * np.maximum(count - 3.0, 0.0) > ERRORS**2 * variance
     reached = (np.arange(STEPS, dtype=np.float32) + 1.0) / STEPS
-    shows = is_clear & (power * np.square(reached) > colour.shape[2] * FAINTEST_LEVELS**2)
+    shows = is_clear & (power * np.square(reached) > len(planes) * FAINTEST_LEVELS**2)
     lowest = np.where(shows.any(axis=2), shows.argmax(axis=2), STEPS).astype(np.uint8)
     # Neighbours average over nearly the same pixels: one below all others is chance.
     lowest = np.asarray(cv2.morphologyEx(lowest, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)), np.intp)

@@ -27,10 +27,10 @@ def distance_px(flags: Bools) -> F32:
 class Rings:
     """The pixels 1, 2, … REACH_PX px beside something; averages are (rows, columns, REACH_PX), around each cell.
 
-    number: (h, w), 0 inside, then counted outwards. count: how many pixels an average is over.
+    number: (h, w), 0 inside, then counted outwards, 255 and more as 255. count: how many pixels an average is over.
     """
 
-    number: NDArray[np.intp]
+    number: NDArray[np.uint8]
     count: Floats
     _pixels: tuple[NDArray[np.intp], NDArray[np.intp]]
     _bins: NDArray[np.intp]
@@ -38,7 +38,7 @@ class Rings:
     @classmethod
     def around(cls, flags: Bools) -> Self:
         """Those around what is true in `flags` (h, w); both lengths are multiples of CELL_PX."""
-        number = np.ceil(distance_px(flags)).astype(np.intp)
+        number = np.minimum(np.ceil(distance_px(flags)), 255).astype(np.uint8)
         y, x = np.nonzero((number > 0) & (number <= REACH_PX))
         rows, columns = flags.shape[0] // CELL_PX, flags.shape[1] // CELL_PX
         bins = ((y // CELL_PX) * columns + x // CELL_PX) * REACH_PX + number[y, x] - 1

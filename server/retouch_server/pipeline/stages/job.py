@@ -1,6 +1,6 @@
 """What a stage asks of its model for one window, and what it makes of the answer. Pure: no waiting, no state."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -50,6 +50,18 @@ class View:
     given: tuple[Given, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A view that is ready for the model.
+
+    call: the model call for it; None: it needs none. result: the window's result, (h × scale, w × scale, channels), from the
+    model's outputs, {} where there was no call.
+    """
+
+    call: Call | None
+    result: Callable[[Mapping[str, Array]], Pixels]
+
+
 class Job(Protocol):
     """One window's worth of work. What is made of a view depends on nothing but the view and the model."""
 
@@ -62,12 +74,8 @@ class Job(Protocol):
         """Of a window and its pixels. known: what lies beside and above it, where the model may need that."""
         ...
 
-    def call(self, view: View) -> Call | None:
-        """The model call for the window; None: it needs none, and `result` takes no outputs."""
-        ...
-
-    def result(self, view: View, outputs: Mapping[str, Array]) -> Pixels:
-        """The window's result, (h × scale, w × scale, channels), from the model's outputs."""
+    def prepare(self, view: View) -> Prepared:
+        """What is asked of the model, and what becomes of its answer."""
         ...
 
 
@@ -99,23 +107,14 @@ class Fill:
             told["reference"] = known.reference(window, guide)
         return {name: told.get(name, values) for name, values in inputs.items()}
 
-    def call(self, view: View) -> Call:
-        mask = _mask_of(view)
-        mask = hole(mask, stain(view.source, mask))[:, :, None]
-        inputs = {"image": as_rgb(view.source), "mask": mask} | dict(view.told)
+    def prepare(self, view: View) -> Prepared:
+        source, mask = view.source, view.mask
+        assert mask is not None
+        stained = stain(source, mask)
+        inputs = {"image": as_rgb(source), "mask": hole(mask, stained)[:, :, None]} | dict(view.told)
         inputs = {name: pad(values, self.spec.multiple_px) if values.ndim == 3 else values for name, values in inputs.items()}
-        return Call(self.spec.name, inputs, {"result": Output(inputs["image"].shape, np.uint8)})
-
-    def result(self, view: View, outputs: Mapping[str, Array]) -> Pixels:
-        source, mask = view.source, _mask_of(view)
-        touched = source.copy()
-        box = bounds(mask > 0, EDGE_PX)
-        if box is not None:
-            stained = stain(source, mask)[box]
-            mask, before = mask[box], source[box]
-            matched = match_tone(as_rgb(before), outputs["result"][box], hole(mask, stained) > 0)
-            touched[box] = composite(before, from_rgb(matched, before), alpha(mask, stained))
-        return touched
+        call = Call(self.spec.name, inputs, {"result": Output(inputs["image"].shape, np.uint8)})
+        return Prepared(call, lambda outputs: _filled(source, mask, stained, outputs["result"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,21 +129,33 @@ class Enlarge:
     def view(self, source: Pixels, window: Rect, known: KnownRows | None = None) -> View:
         return View(source)
 
-    def call(self, view: View) -> Call:
-        image = pad(as_rgb(view.source), self.spec.multiple_px)
+    def prepare(self, view: View) -> Prepared:
+        image, scale = pad(as_rgb(view.source), self.spec.multiple_px), self.spec.scale
         height, width, channels = image.shape
-        shape = (height * self.spec.scale, width * self.spec.scale, channels)
-        return Call(self.spec.name, {"image": image}, {"result": Output(shape, np.uint8)})
+        call = Call(self.spec.name, {"image": image}, {"result": Output((height * scale, width * scale, channels), np.uint8)})
+        return Prepared(call, lambda outputs: _enlarged(view.source, outputs["result"], scale))
 
-    def result(self, view: View, outputs: Mapping[str, Array]) -> Pixels:
-        source, scale = view.source, self.spec.scale
-        height, width = source.shape[0] * scale, source.shape[1] * scale
-        enlarged = anchor(outputs["result"][:height, :width], as_rgb(source))
-        if source.shape[2] == 3:
-            return enlarged
-        if source.shape[2] == 1:
-            return _mean(enlarged)
-        return np.dstack([enlarged, bicubic(source[:, :, 3], scale)])
+
+def _filled(source: Pixels, mask: NDArray[np.uint8], stained: NDArray[np.bool_], fill: Pixels) -> Pixels:
+    """The source with the model's fill where the mask is."""
+    touched = source.copy()
+    box = bounds(mask > 0, EDGE_PX)
+    if box is not None:
+        mask, stained, before = mask[box], stained[box], source[box]
+        matched = match_tone(as_rgb(before), fill[box], hole(mask, stained) > 0)
+        touched[box] = composite(before, from_rgb(matched, before), alpha(mask, stained))
+    return touched
+
+
+def _enlarged(source: Pixels, result: Pixels, scale: int) -> Pixels:
+    """The model's result in the source's channels."""
+    height, width = source.shape[0] * scale, source.shape[1] * scale
+    enlarged = anchor(result[:height, :width], as_rgb(source))
+    if source.shape[2] == 3:
+        return enlarged
+    if source.shape[2] == 1:
+        return _mean(enlarged)
+    return np.dstack([enlarged, bicubic(source[:, :, 3], scale)])
 
 
 def bicubic(pixels: Pixels, scale: int) -> Pixels:
@@ -153,11 +164,6 @@ def bicubic(pixels: Pixels, scale: int) -> Pixels:
         return pixels
     size = (pixels.shape[1] * scale, pixels.shape[0] * scale)
     return np.asarray(cv2.resize(np.ascontiguousarray(pixels), size, interpolation=cv2.INTER_CUBIC), np.uint8)
-
-
-def _mask_of(view: View) -> NDArray[np.uint8]:
-    assert view.mask is not None
-    return view.mask
 
 
 def as_rgb(pixels: Pixels) -> Pixels:

@@ -1,7 +1,7 @@
 """Fills at proxy resolution, and the windows of the regions that are filled so."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -16,14 +16,13 @@ from retouch_server.imaging.grain import F32, grown, sample
 from retouch_server.imaging.membrane import match_tone
 from retouch_server.imaging.proxy import at_most
 from retouch_server.imaging.rows import Pixels
-from retouch_server.models.backend import Array, Call
 from retouch_server.models.dispatch import Models
 from retouch_server.models.spec import ModelSpec
 from retouch_server.pipeline.coarse import Coarse
 from retouch_server.pipeline.guide import CoarsePicture, Guide, cut, hole_over, unguided
 from retouch_server.pipeline.proxied import Proxied
 from retouch_server.pipeline.reference import KnownRows
-from retouch_server.pipeline.stages.job import Fill, Given, View, as_rgb, from_rgb
+from retouch_server.pipeline.stages.job import Fill, Given, Prepared, View, as_rgb, from_rgb
 
 NEAR_PX = 64
 """Grain is looked for so far around a part of a window, at least; half the part's longer side where that is more."""
@@ -64,11 +63,10 @@ class Spread:
         pixels, is_known = known.around(part, max(NEAR_PX, max(part.height, part.width) // 2))
         return sample(pixels, is_known, self.proxied.ratio)
 
-    def call(self, view: View) -> Call | None:
-        return None if view.mask is None else self.rest.call(view)
-
-    def result(self, view: View, outputs: Mapping[str, Array]) -> Pixels:
-        return self.rest.result(view, outputs) if outputs else _spread(view.source, view.given)
+    def prepare(self, view: View) -> Prepared:
+        if view.mask is None:
+            return Prepared(None, lambda _: _spread(view.source, view.given))
+        return self.rest.prepare(view)
 
 
 def _spread(source: Pixels, given: Sequence[Given]) -> Pixels:
@@ -119,18 +117,18 @@ async def fill_proxied(
     loop = asyncio.get_running_loop()
     small = await loop.run_in_executor(executor, at_most, pixels, size)
 
-    def prepared(crop: Rect) -> tuple[CoarsePicture, View, Call]:
+    def prepared(crop: Rect) -> tuple[CoarsePicture, Prepared]:
         picture = cut(small, size, crop, job.spec.window_px)
         # The copy was resampled twice, and its pixels reach into their neighbours'.
         touched = hole_over(coarse.masked, coarse.cell_px, picture).astype(np.uint8) * np.uint8(255)
         hole = np.asarray(cv2.dilate(touched, _NEXT), np.uint8)
-        view = View(picture.pixels, hole, unguided(job.spec, *hole.shape))
-        return picture, view, job.call(view)
+        return picture, job.prepare(View(picture.pixels, hole, unguided(job.spec, *hole.shape)))
 
     async def filled(crop: Rect) -> CoarsePicture:
-        picture, view, call = await loop.run_in_executor(executor, prepared, crop)
-        async with dispatcher.infer(call, on_retry) as outputs:
-            fill = await loop.run_in_executor(executor, job.result, view, outputs)
+        picture, window = await loop.run_in_executor(executor, prepared, crop)
+        assert window.call is not None
+        async with dispatcher.infer(window.call, on_retry) as outputs:
+            fill = await loop.run_in_executor(executor, window.result, outputs)
         return CoarsePicture(fill, picture.rows, picture.columns)
 
     async with asyncio.TaskGroup() as group:

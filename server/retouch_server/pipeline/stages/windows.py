@@ -46,10 +46,11 @@ class Windows:
         """Call, check, take; the bytes of the result where they are to be kept."""
 
         def finish(outputs: Mapping[str, Array]) -> tuple[bytes, _T]:
-            result = job.result(view, outputs)
+            result = window.result(outputs)
             return result.tobytes() if keeps else b"", take(result)
 
-        call = await self.aside(job.call, view)
+        window = await self.aside(job.prepare, view)
+        call = window.call
         if call is None:
             return await self.aside(finish, {})
         async with self._models.infer(call, lambda: self._on_retry(call.model)) as outputs:
