@@ -11,7 +11,7 @@ the mask must be byte-identical.
 
 import argparse
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -26,10 +26,10 @@ from benchmarks.report import Bound, Report, rounded
 from benchmarks.strokes import F32, Stroke, drawn, masks, strokes
 from retouch_server.geometry import Rect
 from retouch_server.imaging.blend import composite
-from retouch_server.models.backend import Array, Call, Output
+from retouch_server.models.backend import Call, Output
 from retouch_server.models.spec import ModelSpec
 from retouch_server.pipeline.regions import StageMask
-from retouch_server.pipeline.stages.job import Fill, View
+from retouch_server.pipeline.stages.job import Fill, Prepared, View
 
 BOUNDS = {"residual_share": Bound(most=0.02), "halo_share": Bound(most=0.02), "rim_levels": Bound(most=2.0)}
 RING_PX = range(1, 7)
@@ -70,17 +70,11 @@ class Plain:
     def view(self, source: Pixels, window: Rect, known: object = None) -> View:
         return View(source, self.mask.window(window)[:, :, None])
 
-    def call(self, view: View) -> Call:
-        inputs: dict[str, Array] = {"image": view.source, "mask": self._mask(view)}
-        return Call(self.spec.name, inputs, {"result": Output(view.source.shape, np.uint8)})
-
-    def result(self, view: View, outputs: Mapping[str, Array]) -> Pixels:
-        return composite(view.source, outputs["result"], self._mask(view)[:, :, 0])
-
-    @staticmethod
-    def _mask(view: View) -> Pixels:
+    def prepare(self, view: View) -> Prepared:
         assert view.mask is not None
-        return view.mask
+        mask, source = view.mask, view.source
+        call = Call(self.spec.name, {"image": source, "mask": mask}, {"result": Output(source.shape, np.uint8)})
+        return Prepared(call, lambda outputs: composite(source, outputs["result"], mask[:, :, 0]))
 
 
 JOBS: dict[str, MakeJob] = {"ours": Fill, "plain": Plain}

@@ -10,7 +10,8 @@ from benchmarks.photograph import Pixels, photograph
 MASKED_SHARE = 0.05
 CHANGED_SHARE = 0.01
 WHAT = "the shipped photograph, enlarged to size"
-MODELS = ("precheck", "text_detect", "text_removal", "inpaint_classical")
+BESIDE, STAGES = ("precheck", "text_detect"), ("text_removal", "inpaint_classical")
+MODELS = (*BESIDE, *STAGES)
 """What these edits are made with; the others would only make the orchestrators' self-measurement longer."""
 FULL = "classical"
 """The method asked for: left to the precheck, a picture as smooth as this would be filled at proxy resolution."""

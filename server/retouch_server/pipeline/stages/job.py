@@ -41,7 +41,7 @@ class Given:
 class View:
     """What a job sees of a window: everything that the window's result depends on beside the model, and its key in the cache.
 
-    source (h, w, channels) uint8; mask (h, w) uint8; told: what else the model is told, by the names of its inputs.
+    source (h, w, channels) uint8; mask (h, w) uint8; told: what else the model is told of it, by the names of its inputs.
     """
 
     source: Pixels
@@ -98,20 +98,22 @@ class Fill:
 
     def _guided(self, window: Rect, known: KnownRows | None) -> dict[str, Array]:
         """What tells the model about a hole that is larger than the window; of what it takes."""
-        inputs = unguided(self.spec, window.height, window.width)
-        guide = None if self.guide is None or not inputs else self.guide.over(window)
+        guide = None if self.guide is None or "guide" not in self.spec.inputs else self.guide.over(window)
         if self.guide is None or guide is None or not guide[:, :, 3].any():
-            return inputs
-        told: dict[str, Array] = {"guide": guide, "guide_px": np.array([self.guide.px(window)], np.int32)}
-        if known is not None and "reference" in inputs:
+            return {}
+        told: dict[str, Array] = {"guide": guide}
+        if "guide_px" in self.spec.inputs:
+            told["guide_px"] = np.array([self.guide.px(window)], np.int32)
+        if known is not None and "reference" in self.spec.inputs:
             told["reference"] = known.reference(window, guide)
-        return {name: told.get(name, values) for name, values in inputs.items()}
+        return told
 
     def prepare(self, view: View) -> Prepared:
         source, mask = view.source, view.mask
         assert mask is not None
         stained = stain(source, mask)
-        inputs = {"image": as_rgb(source), "mask": hole(mask, stained)[:, :, None]} | dict(view.told)
+        inputs: dict[str, Array] = {"image": as_rgb(source), "mask": hole(mask, stained)[:, :, None]}
+        inputs |= unguided(self.spec, *mask.shape) | dict(view.told)
         inputs = {name: pad(values, self.spec.multiple_px) if values.ndim == 3 else values for name, values in inputs.items()}
         call = Call(self.spec.name, inputs, {"result": Output(inputs["image"].shape, np.uint8)})
         return Prepared(call, lambda outputs: _filled(source, mask, stained, outputs["result"]))

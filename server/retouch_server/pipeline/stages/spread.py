@@ -19,7 +19,7 @@ from retouch_server.imaging.rows import Pixels
 from retouch_server.models.dispatch import Models
 from retouch_server.models.spec import ModelSpec
 from retouch_server.pipeline.coarse import Coarse
-from retouch_server.pipeline.guide import CoarsePicture, Guide, cut, hole_over, unguided
+from retouch_server.pipeline.guide import CoarsePicture, Guide, cut, hole_over
 from retouch_server.pipeline.proxied import Proxied
 from retouch_server.pipeline.reference import KnownRows
 from retouch_server.pipeline.stages.job import Fill, Given, Prepared, View, as_rgb, from_rgb
@@ -122,7 +122,7 @@ async def fill_proxied(
         # The copy was resampled twice, and its pixels reach into their neighbours'.
         touched = hole_over(coarse.masked, coarse.cell_px, picture).astype(np.uint8) * np.uint8(255)
         hole = np.asarray(cv2.dilate(touched, _NEXT), np.uint8)
-        return picture, job.prepare(View(picture.pixels, hole, unguided(job.spec, *hole.shape)))
+        return picture, job.prepare(View(picture.pixels, hole))
 
     async def filled(crop: Rect) -> CoarsePicture:
         picture, window = await loop.run_in_executor(executor, prepared, crop)
