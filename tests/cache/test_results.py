@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from retouch_server.cache.results import Results, pack, unpack
+from retouch_server.cache.results import Results
 from retouch_server.cache.store import MemoryStore
+from retouch_server.cache.value import pack, unpack, value_of
 from retouch_server.errors import ModelFault, ModelUnavailable
 from retouch_server.models.backend import Array, Call, Output
 from retouch_server.models.dispatch import Dispatcher, Models
@@ -157,3 +158,14 @@ async def test_what_has_another_length_is_no_result(house: House, value: bytes) 
     result, is_recalled = await house.run()
     assert np.array_equal(result, fill(noise(30, 40)))
     assert not is_recalled
+
+
+@pytest.mark.parametrize("side", [7, 400])
+def test_a_kept_value_is_a_copy_that_nobody_can_write(side: int) -> None:
+    pixels = np.random.default_rng(side).integers(0, 256, (side, side, 3), np.uint8)
+    before = pixels[:, ::2].copy()
+    value = value_of([pixels[:, ::2], pixels[:0]])
+    pixels[:] = 0
+    found = np.ndarray(before.shape, np.uint8, value)
+    np.testing.assert_array_equal(found, before)
+    assert not found.flags.writeable

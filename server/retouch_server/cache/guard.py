@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from retouch_server.cache.store import ResultStore, StoreFault
+from retouch_server.cache.value import Value
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,7 @@ class GuardedStore:
         self._writing: set[asyncio.Task[None]] = set()
         self._writing_bytes = 0
 
-    async def get(self, key: bytes) -> bytes | None:
+    async def get(self, key: bytes) -> Value | None:
         """What was put under `key`; None also where the store did not say in time."""
         if not self._breaker.asks():
             return None
@@ -81,7 +82,7 @@ class GuardedStore:
         self._worked()
         return value
 
-    async def put(self, key: bytes, value: bytes) -> None:
+    async def put(self, key: bytes, value: Value) -> None:
         """Begins to write, and does not wait for it."""
         if not self._breaker.asks():
             return
@@ -98,7 +99,7 @@ class GuardedStore:
         await asyncio.gather(*self._writing)
         await self._store.close()
 
-    async def _put(self, key: bytes, value: bytes) -> None:
+    async def _put(self, key: bytes, value: Value) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await self._store.put(key, value)

@@ -6,6 +6,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from retouch_server.cache.store import StoreFault
+from retouch_server.cache.value import Value
 
 PREFIX = b"retouch:result:"
 
@@ -38,7 +39,7 @@ class RedisStore:
             raise StoreFault("what Redis holds under the name of a result is none")
         return value[len(key) :]
 
-    async def put(self, key: bytes, value: bytes) -> None:
+    async def put(self, key: bytes, value: Value) -> None:
         try:
             await self._redis.set(PREFIX + key, key + value, px=self._keep_ms)
         except (RedisError, OSError) as error:

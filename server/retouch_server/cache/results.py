@@ -5,13 +5,11 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from math import prod
-
-import numpy as np
 
 from retouch_server.cache.key import key_of
 from retouch_server.cache.store import ResultStore
-from retouch_server.models.backend import Array, Call, Output
+from retouch_server.cache.value import Value, nbytes_of, pack, unpack
+from retouch_server.models.backend import Array, Call
 from retouch_server.models.dispatch import Models
 from retouch_server.models.spec import ModelSpec
 from retouch_server.telemetry.metrics import Metrics
@@ -22,7 +20,7 @@ class Place:
     """Where the result of some work is kept. key: b"" where it is not; value: None where it is not known."""
 
     key: bytes = b""
-    value: bytes | None = None
+    value: Value | None = None
 
 
 class Results:
@@ -49,7 +47,7 @@ class Results:
         self._metrics.cached_results.labels(model=spec.name, outcome="miss" if value is None else "hit").inc()
         return Place(key, value)
 
-    async def keep(self, spec: ModelSpec, place: Place, value: bytes) -> None:
+    async def keep(self, spec: ModelSpec, place: Place, value: Value) -> None:
         """Keeps what came of the work for which `place` was found; not while the model is replaced by another one."""
         if place.key and self._spec_of(spec.name) == spec:
             await self._store.put(place.key, value)
@@ -72,7 +70,7 @@ class _CachedModels:
     async def infer(self, call: Call, on_retry: Callable[[], None] = lambda: None) -> AsyncGenerator[Mapping[str, Array]]:
         """As `Models.infer`."""
         spec = self.spec_of(call.model)
-        place = await self.results.find(spec, call, sum(map(_nbytes, call.outputs.values()))) if spec else Place()
+        place = await self.results.find(spec, call, sum(map(nbytes_of, call.outputs.values()))) if spec else Place()
         if place.value is not None:
             yield unpack(place.value, call.outputs)
             return
@@ -86,21 +84,3 @@ class _CachedModels:
                     raise
                 await self.results.keep(spec, place, value)
             yield outputs
-
-
-def pack(outputs: Mapping[str, Array], expected: Mapping[str, Output]) -> bytes:
-    """The outputs that a call expects, one after the other in the order of their names."""
-    return b"".join(np.ascontiguousarray(outputs[name]).reshape(-1).view(np.uint8).data for name in sorted(expected))
-
-
-def unpack(value: bytes, expected: Mapping[str, Output]) -> dict[str, Array]:
-    """What `pack` made `value` of, as read-only views of it."""
-    found, at = dict[str, Array](), 0
-    for name in sorted(expected):
-        found[name] = np.ndarray(expected[name].shape, expected[name].dtype, value, at)
-        at += _nbytes(expected[name])
-    return found
-
-
-def _nbytes(output: Output) -> int:
-    return prod(output.shape) * np.dtype(output.dtype).itemsize

@@ -8,6 +8,7 @@ from typing import TypeVar
 import numpy as np
 
 from retouch_server.cache.results import Place
+from retouch_server.cache.value import Value, value_of
 from retouch_server.imaging.rows import Pixels
 from retouch_server.models.backend import Array
 from retouch_server.models.dispatch import Models
@@ -42,12 +43,12 @@ class Windows:
             await results.keep(job.spec, place, value)
         return False, taken
 
-    async def _compute(self, job: Job, view: View, take: Callable[[Pixels], _T], *, keeps: bool) -> tuple[bytes, _T]:
-        """Call, check, take; the bytes of the result where they are to be kept."""
+    async def _compute(self, job: Job, view: View, take: Callable[[Pixels], _T], *, keeps: bool) -> tuple[Value, _T]:
+        """Call, check, take; the result's bytes where they are to be kept."""
 
-        def finish(outputs: Mapping[str, Array]) -> tuple[bytes, _T]:
+        def finish(outputs: Mapping[str, Array]) -> tuple[Value, _T]:
             result = window.result(outputs)
-            return result.tobytes() if keeps else b"", take(result)
+            return value_of([result]) if keeps else b"", take(result)
 
         window = await self.aside(job.prepare, view)
         call = window.call
