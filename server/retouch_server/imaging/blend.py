@@ -1,5 +1,6 @@
 """How two neighbouring tiles become one over the zone that both cover, and how a fill meets its surroundings."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -40,9 +41,10 @@ def join(first: Pixels, second: Pixels, axis: int, margin: int, out: Pixels) -> 
     The border is in the middle. Blends over what lies at least `margin` px inside, and takes `first` before and `second`
     behind it; where the two disagree there, blends over all that both cover.
     """
-    own = (steps(first, axis) + steps(second, axis)) / 2
+    sides = [_beside(side, axis) for side in (first, second)]  # before `out` changes, which may be `first`
     is_widened = _join(first, second, axis, margin, out)
-    return Joint(steps(out, axis), own, is_widened)
+    of_first, of_second, of_out = _steps([*sides, _beside(out, axis)])
+    return Joint(of_out, (of_first + of_second) / 2, is_widened)
 
 
 def _join(first: Pixels, second: Pixels, axis: int, margin: int, out: Pixels) -> bool:
@@ -66,15 +68,30 @@ def steps(pixels: Pixels, axis: int) -> NDArray[np.float64]:
 
     Beside is BESIDE_PX away, less in a zone that ends before, on either side; their mean.
     """
-    n, length = pixels.shape[axis], pixels.shape[1 - axis]
-    away = min(BESIDE_PX, n // 2 - 1)
+    return _steps([_beside(pixels, axis)])[0]
+
+
+def _beside(pixels: Pixels, axis: int) -> Pixels:
+    """A copy of the lines around the middle that `steps` looks at, (2 · away + 2, length, channels), the border in its middle."""
+    middle, length, channels = pixels.shape[axis] // 2, pixels.shape[1 - axis], pixels.shape[2]
+    away = min(BESIDE_PX, middle - 1)
     if away < 0:
-        return np.zeros((2, length))
-    behind = [n // 2, n // 2 - away, n // 2 + away]
-    change = cv2.absdiff(pixels.take(behind, axis), pixels.take([line - 1 for line in behind], axis))
-    means = cv2.reduce(change.reshape(-1, pixels.shape[2]), 1, cv2.REDUCE_AVG, dtype=cv2.CV_64F)
-    across, before, after = np.asarray(means, np.float64).reshape(change.shape[:2]).swapaxes(0, axis)
-    return np.stack([across, (before + after) / 2])
+        return np.empty((0, length, channels), np.uint8)
+    lines = pixels[_along(axis, middle - away - 1, middle + away + 1)]
+    return lines.copy() if axis == 0 else np.asarray(cv2.transpose(lines), np.uint8).reshape(-1, length, channels)
+
+
+def _steps(zones: Sequence[Pixels]) -> NDArray[np.float64]:
+    """`steps` of each of some zones of one shape, (zones, 2, length), from the lines `_beside` their borders."""
+    lines = np.stack(zones)
+    count, width, length, channels = lines.shape
+    if not width:
+        return np.zeros((count, 2, length))
+    behind = (width // 2, 1, width - 1)
+    changes = np.concatenate([cv2.absdiff(lines[:, at], lines[:, at - 1]).reshape(1, -1, channels) for at in behind])
+    means = np.asarray(cv2.transform(changes.astype(np.float32), np.full((1, channels), 1 / channels)), np.float64)
+    across, before, after = means.reshape(3, count, length)
+    return np.stack([across, (before + after) / 2], axis=1)
 
 
 def disagreement(first: Pixels, second: Pixels, axis: int) -> float:
@@ -113,9 +130,11 @@ def blend(first: Pixels, second: Pixels, axis: int) -> Pixels:
 
 
 def _blend(first: Pixels, second: Pixels, levels: tuple[NDArray[np.float32], ...], axis: int) -> Pixels:
-    difference = np.asarray(cv2.subtract(second, first, dtype=cv2.CV_32F), np.float32).reshape(first.shape)
+    below, difference = first.astype(np.float32), second.astype(np.float32)
+    difference -= below
     change = weighted(difference, levels, axis)
-    mixed = cv2.add(first, cv2.add(change, _dither(*first.shape)), dtype=cv2.CV_8U)
+    change += _dither(*first.shape)
+    mixed = cv2.add(below, change, dtype=cv2.CV_8U)
     mixed = cv2.min(cv2.max(mixed, cv2.min(first, second)), cv2.max(first, second))
     return np.asarray(mixed, np.uint8).reshape(first.shape)
 
