@@ -72,7 +72,7 @@ def steps(pixels: Pixels, axis: int) -> NDArray[np.float64]:
 
 
 def _beside(pixels: Pixels, axis: int) -> Pixels:
-    """A copy of the lines around the middle that `steps` looks at, (2 · away + 2, length, channels), the border in its middle."""
+    """A copy of the lines around the middle that `steps` looks at, (2 · away + 2, length, channels)."""
     middle, length, channels = pixels.shape[axis] // 2, pixels.shape[1 - axis], pixels.shape[2]
     away = min(BESIDE_PX, middle - 1)
     if away < 0:
