@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 PRUNE_S = 3600.0
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
-_LARGE_BYTES, _KEPT_BYTES = 4 << 20, 32 << 20
+_LARGE_BYTES, _KEPT_BYTES = 4 << 20, 16 << 20
 
 
 class App:
