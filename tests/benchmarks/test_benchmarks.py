@@ -22,7 +22,17 @@ SMALL = {
     "seams": ["--folders", "benchmarks/data", "--models", "upscale_conservative_x2", "--size", "700", "--workers", "1"],
 }
 
-MAY_BE_ZERO = ("error_levels", "_overhead", "_direct", "hit_rate", "hit_rate_redis", "delta_windows", "resume_windows", "saved", "lost")
+MAY_BE_ZERO = (
+    "error_levels",
+    "_overhead",
+    "_direct",
+    "hit_rate",
+    "hit_rate_redis",
+    "delta_windows",
+    "resume_windows",
+    "saved",
+    "lost",
+)
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
