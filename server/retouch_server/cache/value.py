@@ -23,7 +23,8 @@ def value_of(arrays: Iterable[Array]) -> Value:
     nbytes = sum(len(part) for part in parts)
     if nbytes < _OWN_PAGES_BYTES:
         return b"".join(parts)
-    pages = mmap.mmap(-1, nbytes)
+    # All at once: 192 faults, one for each page of a window, take as long as its key.
+    pages = mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE)
     for part in parts:
         pages.write(part)
     return memoryview(pages).toreadonly()
