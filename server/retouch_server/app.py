@@ -74,7 +74,7 @@ class App:
         Errors: OSError when a port is taken, DatabaseUrlError, DatabaseUnreachableError, ModelUnavailable.
         """
         cv2.setNumThreads(1)  # pixel work has its own threads
-        _tune_allocator()
+        _return_large_buffers()
         settings = self.settings
         policy = load_policy(Path(settings.policy) if settings.policy else None)
         await self._operator.start(settings.host, settings.metrics_port)
@@ -181,7 +181,7 @@ async def _cancel(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-def _tune_allocator() -> None:
+def _return_large_buffers() -> None:
     """Has glibc give buffers of a strip's size back to the system at once.
 
     Left to itself it raises the limit with each one that is freed, keeps them on its heap, and the heap grows in pieces. (To

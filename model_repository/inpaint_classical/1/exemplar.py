@@ -119,9 +119,10 @@ def _fill_crop(image: U8, hole: Bools) -> U8:
     costs = np.zeros(0, np.float32)
     for depth in range(len(levels) - 1, -1, -1):
         level = levels[depth]
-        is_coarsest = depth == len(levels) - 1
-        nearest = _first_matches(level, current, rng) if is_coarsest else _upsampled(level, levels[depth + 1], nearest, rng)
-        if not is_coarsest:
+        if depth == len(levels) - 1:
+            nearest = _first_matches(level, current, rng)
+        else:
+            nearest = _upsampled(level, levels[depth + 1], nearest, rng)
             current = _vote(level, nearest, np.zeros(len(level.targets), np.float32), level.hole)
         for _ in range(_iterations(depth)):
             nearest, costs = _search(level, current, nearest, rng)
