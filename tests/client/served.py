@@ -3,29 +3,34 @@
 import asyncio
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from retouch.testing import FakeServer
 
 
 @contextlib.contextmanager
-def served_in_thread() -> Iterator[FakeServer]:
+def served_in_thread() -> Generator[FakeServer]:
     """Serves until the block ends; raises there what the fake raises, such as faults left over."""
-    ready, loop, stop, fake = threading.Event(), asyncio.new_event_loop(), asyncio.Event(), FakeServer()
+    ready, stop, runner, fake = threading.Event(), asyncio.Event(), asyncio.Runner(), FakeServer()
+    loop = runner.get_loop()
     errors: list[BaseException] = []
 
     async def serve() -> None:
         async with fake:
             ready.set()
             await stop.wait()
+        # Calls that the stopped server still owes their end, such as a Watch: a task that is destroyed while it waits complains
+        # wherever it is found, in the middle of another test.
+        owed = asyncio.all_tasks() - {asyncio.current_task()}
+        if owed:
+            await asyncio.wait(owed, timeout=5)
 
     def run() -> None:
         try:
-            loop.run_until_complete(serve())
+            with runner:
+                runner.run(serve())
         except BaseException as error:
             errors.append(error)
-        finally:
-            loop.close()
 
     thread = threading.Thread(target=run)
     thread.start()
