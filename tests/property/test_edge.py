@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from retouch_server.imaging.blend import composite
-from retouch_server.imaging.edge import EDGE_PX, alpha, apart, bounds, hole, stain
+from retouch_server.imaging.edge import EDGE_PX, alpha, bounds, hole, stain
 from retouch_server.imaging.rings import REACH_PX, distance_px
 from tests.models.pictures import texture
 from tests.support.wire import noise, soft_disc
@@ -43,23 +43,6 @@ def test_what_is_not_masked_stays_so_and_growth_is_bounded(height: int, width: i
         assert not told[np.ceil(distance_px(mask > 0)) > REACH_PX].any()
     else:
         assert not told.any()
-
-
-@settings(max_examples=40, deadline=None)
-@given(st.integers(1, 90), st.integers(1, 90), st.integers(0, 9), st.integers(0, 2**32 - 1))
-def test_a_mask_falls_into_parts_that_do_not_see_each_other(height: int, width: int, margin_px: int, seed: int) -> None:
-    draw = np.random.default_rng(seed)
-    mask = np.where(draw.random((height, width)) < 0.003, draw.integers(0, 256, (height, width)), 0).astype(np.uint8)
-    left = mask.copy()
-    for box, part in apart(mask, margin_px):
-        assert part.any()
-        assert np.array_equal(part[part > 0], left[box][part > 0]), "as it was, and nobody else's"
-        near = cv2.dilate((part > 0).astype(np.uint8), np.ones((2 * margin_px + 1,) * 2, np.uint8)) > 0
-        assert not mask[box][near & (part == 0)].any()
-        grown = bounds(part > 0, margin_px)
-        assert grown == (slice(0, part.shape[0]), slice(0, part.shape[1]))
-        left[box][part > 0] = 0
-    assert not left.any()
 
 
 @pytest.mark.parametrize("seed", range(8))

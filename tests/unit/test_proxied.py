@@ -8,10 +8,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from retouch.v1 import plan_pb2
 from retouch_server.errors import BadField
-from retouch_server.geometry import Rect
+from retouch_server.geometry import Rect, Span
+from retouch_server.imaging.edge import EDGE_PX
 from retouch_server.imaging.grain import BLOCK_PX, grown, sample
 from retouch_server.imaging.mask import Mask
 from retouch_server.models.backend import Array
@@ -19,11 +22,14 @@ from retouch_server.models.catalogue import Catalogue
 from retouch_server.models.fake import FakeBackend
 from retouch_server.pipeline.estimate import work_of
 from retouch_server.pipeline.findings import Findings, RegionFinding, unjudged
+from retouch_server.pipeline.guide import Guide, cut
 from retouch_server.pipeline.plan import Plan, Route, make_plan, route
 from retouch_server.pipeline.policy import Limits
 from retouch_server.pipeline.proxied import find_proxied
-from retouch_server.pipeline.regions import find_regions
+from retouch_server.pipeline.reference import KnownRows
+from retouch_server.pipeline.regions import StageMask, find_regions
 from retouch_server.pipeline.request import EditRequest, Inpaint, Options, StageName, TextRemoval
+from retouch_server.pipeline.stages.spread import PIECE_PX, Spread
 from tests.support.models import WINDOW_PX, Models, fake_models, spec
 from tests.support.service import serve
 from tests.support.wire import Image, edit_of, noise, say
@@ -211,3 +217,48 @@ def test_of_a_calm_and_a_busy_part_the_calm_one_is_the_grain() -> None:
     block = sample(picture, known, 2.0)
     assert block is not None
     assert block.std() < 4
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 2**32 - 1))
+def test_a_mask_falls_into_parts_that_do_not_see_each_other(seed: int) -> None:
+    draw = np.random.default_rng(seed)
+    pixels = mask_of(
+        *(Rect(*(int(v) for v in draw.integers((0, 0, 1, 1), (280, 280, 20, 20)))) for _ in range(draw.integers(1, 9)))
+    )
+    mask = Mask.from_array(pixels)
+    regions = find_regions(mask)
+    chosen = [label for label in range(1, len(regions) + 1) if label == 1 or draw.random() < 0.6]
+    proxied = find_proxied(mask, regions, chosen, WINDOW_PX * 4, 2.0)
+    whole, left = Rect(0, 0, SIZE, SIZE), StageMask(mask, regions, chosen).window(Rect(0, 0, SIZE, SIZE))
+    assert sorted(proxied.parts_in(Span(0, SIZE))) == list(range(1, len(proxied.parts) + 1))
+    for number, bounds in enumerate(proxied.parts, 1):
+        part = proxied.part(number, whole)
+        assert part.any()
+        assert np.array_equal(part[part > 0], left[part > 0]), "as it was, and nobody else's"
+        assert np.count_nonzero(proxied.part(number, bounds)) == np.count_nonzero(part)
+        left[part > 0] = 0
+        near = cv2.dilate(part, np.ones((2 * EDGE_PX + 1,) * 2, np.uint8)) > 0
+        assert not left[near].any()
+    assert not left.any()
+
+
+def test_what_is_wide_is_spread_in_pieces_that_do_not_show() -> None:
+    height, width = 96, 2 * PIECE_PX + 300
+    rng = np.random.default_rng(4)
+    slope = 90 + np.linspace(0, 60, width)[None, :, None] + np.zeros((height, 1, 3))
+    image = np.clip(np.rint(slope + rng.normal(0, 1.5, (height, width, 3))), 0, 255).astype(np.uint8)
+    pixels = np.zeros((height, width), np.uint8)
+    pixels[40:56, 30 : width - 30] = 255
+    mask = Mask.from_array(pixels)
+    proxied = find_proxied(mask, find_regions(mask), [1], 512, 2.0)
+    small = cv2.resize(image, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
+    crops = tuple(cut(small, (height, width), crop, 10**6) for crop in proxied.coarse.crops)
+    spread = Spread(proxied, Guide(proxied.coarse, crops), seed=3)
+    out, rows = image.copy(), Span(0, height)
+    spread.over(1, KnownRows(rows, image, pixels == 0), rows, image, out)
+    assert np.array_equal(out[pixels == 0], image[pixels == 0])
+    assert not np.array_equal(out, image)
+    columns = out[44:52].astype(np.float64).mean(axis=(0, 2))[30:-30]
+    smooth = np.convolve(columns, np.ones(33) / 33, "valid")
+    assert np.abs(np.diff(smooth)).max() < 0.25, "no step in tone where pieces meet"

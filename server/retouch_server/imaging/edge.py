@@ -13,7 +13,6 @@ line. There the mask is the witness: where the picture changes with it, along th
 And a scene is busy in brightness: within a soft mask a stroke may stand out by hue alone.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -89,17 +88,6 @@ def bounds(flags: Bools, margin_px: int = 0) -> tuple[slice, slice] | None:
             return None
         spans.append(slice(max(0, int(found[0]) - margin_px), min(length, int(found[-1]) + 1 + margin_px)))
     return spans[0], spans[1]
-
-
-def apart(mask: U8, margin_px: int) -> Iterator[tuple[tuple[slice, slice], U8]]:
-    """The parts of a mask (h, w) that lie farther than twice a margin from each other: the box around each, grown by the margin
-    as far as there are pixels, and the mask in that box, 0 where it is another part's."""
-    grown = cv2.dilate((mask > 0).astype(np.uint8), np.ones((2 * margin_px + 1,) * 2, np.uint8))
-    count, labels, found, _ = cv2.connectedComponentsWithStats(grown, connectivity=8)
-    for label in range(1, count):
-        x, y, width, height = (int(value) for value in found[label, :4])
-        box = slice(y, y + height), slice(x, x + width)
-        yield box, np.where(labels[box] == label, mask[box], np.uint8(0))
 
 
 def hole(mask: U8, stained: Bools) -> U8:

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from retouch_server.geometry import Rect, ceil_div
+from retouch_server.geometry import Rect, Span, ceil_div
+from retouch_server.imaging.edge import EDGE_PX
 from retouch_server.imaging.mask import Mask
 from retouch_server.pipeline.coarse import MARGIN_PX, Coarse, cells_of
-from retouch_server.pipeline.regions import Hole, RegionMap, StageMask
+from retouch_server.pipeline.regions import Hole, RegionMap, StageMask, bounds_of
 
 REACH = 0.5
 """Share of its longer side that a crop shows around a region."""
@@ -26,11 +28,26 @@ LEAST_REACH_PX = 32
 
 @dataclass(frozen=True, slots=True)
 class Proxied:
-    """What a stage fills at proxy resolution: `mask`, in the crops `coarse` of a copy `ratio` times smaller than the image."""
+    """What a stage fills at proxy resolution: `mask`, in the crops `coarse` of a copy `ratio` times smaller than the image.
+
+    parts: bounds of what lies so near to each other that it must be looked at together, in image px; numbers: (rows, columns)
+    int32 on the cells of `coarse`, 0 outside, else the number of the part, from 1.
+    """
 
     mask: StageMask
     coarse: Coarse
     ratio: float
+    parts: tuple[Rect, ...]
+    numbers: NDArray[np.int32]
+
+    def parts_in(self, rows: Span) -> list[int]:
+        """The numbers of the parts of which something lies in some rows of the image."""
+        return [number for number, part in enumerate(self.parts, 1) if part.rows.clip(rows).length]
+
+    def part(self, number: int, rect: Rect) -> NDArray[np.uint8]:
+        """The mask over `rect`, (height, width) uint8, where it is that part's; 0 elsewhere."""
+        rows, columns = (cells_of(span, self.coarse.cell_px) for span in (rect.rows, rect.columns))
+        return self.mask.window(rect) * (self.numbers[np.ix_(rows, columns)] == number)
 
     @property
     def blind(self) -> int:
@@ -64,7 +81,13 @@ def find_proxied(mask: Mask, regions: RegionMap, labels: Collection[int], window
     holes = numbers[regions.labels]
     kernel = np.ones((2 * ceil_div(MARGIN_PX, regions.cell_px) + 1,) * 2, np.uint8)
     holes = np.where(regions.labels > 0, holes, cv2.dilate(holes, kernel)).astype(np.int32)
-    return Proxied(StageMask(mask, regions, chosen), Coarse(regions.cell_px, holes, regions.labels > 0, tuple(groups)), ratio)
+    coarse = Coarse(regions.cell_px, holes, regions.labels > 0, tuple(groups))
+    cells = np.isin(regions.labels, chosen)
+    near = cv2.dilate(cells.astype(np.uint8), np.ones((2 * ceil_div(EDGE_PX, regions.cell_px) + 1,) * 2, np.uint8))
+    count, parts = cv2.connectedComponents(near, connectivity=8)
+    parts = np.where(cells, parts, 0).astype(np.int32)
+    bounds = bounds_of(parts, count, mask, regions.cell_px)[1:]
+    return Proxied(StageMask(mask, regions, chosen), coarse, ratio, tuple(bounds), parts)
 
 
 def _around(bounds: Rect, image: Rect, ratio: float) -> Rect:

@@ -57,7 +57,7 @@ def find_regions(mask: Mask) -> RegionMap:
     order = sorted(range(1, count), key=lambda label: (-areas[label], label))
     renumbered = np.zeros(count, np.int32)
     renumbered[order] = np.arange(1, len(order) + 1)
-    bounds = _bounds(labels, count, mask, cell_px)
+    bounds = bounds_of(labels, count, mask, cell_px)
     return RegionMap(
         cell_px=cell_px,
         labels=renumbered[labels],
@@ -67,8 +67,8 @@ def find_regions(mask: Mask) -> RegionMap:
     )
 
 
-def _bounds(labels: NDArray[np.int32], count: int, mask: Mask, cell_px: int) -> list[Rect]:
-    """The bounding box of each label, in image px, to the cell."""
+def bounds_of(labels: NDArray[np.int32], count: int, mask: Mask, cell_px: int) -> list[Rect]:
+    """The bounding box of each label below `count`, in image px, to the cell; label 0 has none to speak of."""
     rows, columns = np.nonzero(labels)
     found = labels[rows, columns]
     top, left = np.full(count, labels.shape[0]), np.full(count, labels.shape[1])

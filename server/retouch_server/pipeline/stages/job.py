@@ -23,21 +23,6 @@ from retouch_server.pipeline.wish import UNSAID, Wish
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
-    """What a part of a window is given from a fill at proxy resolution.
-
-    at: the part, in the window; mask (h, w) uint8: of it; fill (h, w, 4) uint8: RGB and where it counts; grain: a block of it,
-    `imaging/grain.py`, None: there is none; place: what it is a function of, the seed and the part's y and x in the image.
-    """
-
-    at: Rect
-    mask: NDArray[np.uint8]
-    fill: Pixels
-    grain: NDArray[np.float32] | None
-    place: tuple[int, int, int]
-
-
-@dataclass(frozen=True, slots=True)
 class View:
     """What a job sees of a window: everything that the window's result depends on beside the model, and its key in the cache.
 
@@ -47,18 +32,16 @@ class View:
     source: Pixels
     mask: NDArray[np.uint8] | None = None
     told: Mapping[str, Array] = field(default_factory=dict[str, Array])
-    given: tuple[Given, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """A view that is ready for the model.
 
-    call: the model call for it; None: it needs none. result: the window's result, (h × scale, w × scale, channels), from the
-    model's outputs, {} where there was no call.
+    call: the model call for it. result: the window's result, (h × scale, w × scale, channels), from the model's outputs.
     """
 
-    call: Call | None
+    call: Call
     result: Callable[[Mapping[str, Array]], Pixels]
 
 

@@ -66,6 +66,7 @@ class TiledStage:
         self._context = context
         context.metrics.expect(plan.name.value, plan.spec.name)
         self._rows = list(plan.grid)
+        self._to_model = plan.to_run - plan.to_spread
         self._canvas = Canvas(plan.spec.scale)
         self._in_flight = asyncio.Semaphore(context.tiles_in_flight)
         self._strips = asyncio.Semaphore(STRIPS)
@@ -109,20 +110,26 @@ class TiledStage:
         self._known = Surroundings(plan.mask)
 
     async def _spread_of(self, proxied: Proxied, proxy: Pixels) -> Spread:
-        """Fills what needs no more at proxy resolution. Windows without a share in that need not wait for it."""
-        plan, job = self._plan, self._job
-        assert isinstance(job, Fill)
+        """Fills what needs no more at proxy resolution. Rows without a share in that need not wait for it."""
         with self._at_work():
-            fill = await fill_proxied(proxied.coarse, self._pictures(proxy), job, self._house, self._count_own_retry)
-        alone = {tile.window for row in plan.grid for tile in row.tiles if tile.index in plan.to_spread}
-        return Spread(job, proxied, fill, plan.wish.seed, frozenset(alone))
+            fill = await fill_proxied(proxied.coarse, self._pictures(proxy), self._job, self._house, self._count_own_retry)
+        return Spread(proxied, fill, self._plan.wish.seed)
 
-    async def _job_of(self, tile: Tile) -> Job:
-        """What is done with a window."""
-        proxied = self._plan.proxied
-        if self._spread is None or proxied is None or not proxied.coarse.numbers(tile.window):
-            return self._job
-        return await self._spread
+    async def _spread_over(self, row: TileRow, pixels: Pixels, known: KnownRows | None) -> Pixels:
+        """A row of windows with what is filled at proxy resolution: the model is shown that, and it is handed on."""
+        if self._spread is None or self._plan.proxied is None or known is None:
+            return pixels
+        to_model = any(tile.index in self._to_model for tile in row.tiles)
+        parts = self._plan.proxied.parts_in(row.row.window if to_model else row.row.reach)
+        if not parts:
+            return pixels
+        spread = await self._spread
+        out = pixels.copy()
+        with self._at_work():
+            async with asyncio.TaskGroup() as group:
+                for number in parts:
+                    group.create_task(self._windows.aside(spread.over, number, known, row.row.window, pixels, out))
+        return out
 
     @property
     def _house(self) -> tuple[Models, Executor]:
@@ -141,10 +148,13 @@ class TiledStage:
                 buffer.append(await anext(bands))
             await self._strips.acquire()
             window_rows = buffer.rows(row.row.window)
+            known = await self._known_around(row, window_rows)
+            window_rows = await self._spread_over(row, window_rows, known)
             work = self._work(row, window_rows)
             strips.put_nowait(work)
-            known = await self._known_around(row, window_rows)
-            for tile in self._longest_first(row):
+            for tile in row.tiles:
+                if tile.index not in self._to_model:
+                    continue
                 await self._in_flight.acquire()
                 work.running += 1
                 pixels = window_rows[:, tile.column.window.slice].copy()  # a view would keep the whole row of windows
@@ -156,13 +166,6 @@ class TiledStage:
         async for _ in bands:  # the end of the stream
             raise AssertionError("rows after the last")
 
-    def _longest_first(self, row: TileRow) -> list[Tile]:
-        """The tiles of a row that run, those with most for the model to fill first: what begins last should be short (longest
-        processing time first: Graham, "Bounds on Multiprocessing Timing Anomalies", SIAM J. Appl. Math. 1969)."""
-        mask = self._plan.at_full or self._plan.mask
-        tiles = [tile for tile in row.tiles if tile.index in self._plan.to_run]
-        return sorted(tiles, key=lambda tile: -mask.hole([tile.window]).area_px) if mask else tiles
-
     async def _known_around(self, row: TileRow, window_rows: Pixels) -> KnownRows | None:
         """Where the windows of a row find what they do not see themselves; None where nothing guides them."""
         if self._known is None or not any(tile.index in self._plan.to_run for tile in row.tiles):
@@ -171,7 +174,7 @@ class TiledStage:
         return await loop.run_in_executor(self._context.executor, self._known.of, row.row.window, window_rows)
 
     def _work(self, row: TileRow, window_rows: Pixels) -> _Work:
-        coming = [tile.index for tile in row.tiles if tile.index in self._plan.to_run]
+        coming = [tile.index for tile in row.tiles if tile.index in self._to_model]
         background = None
         if len(coming) < len(row.tiles):
             background = window_rows[row.row.extent.shifted(-row.row.window.start).slice]
@@ -217,8 +220,7 @@ class TiledStage:
         tiles = self._context.metrics.tiles
         with self._at_work():
             try:
-                job = await self._job_of(tile)
-                view = await self._windows.aside(job.view, pixels, tile.window, known)
+                view = await self._windows.aside(self._job.view, pixels, tile.window, known)
 
                 def take(result: Pixels) -> Strayed | None:
                     strayed = self._faithful.strayed(view, result) if self._faithful else None
@@ -226,7 +228,7 @@ class TiledStage:
                         work.strip.paste(tile, result)
                     return strayed
 
-                is_cached, strayed = await self._windows.make(job, view, take)
+                is_cached, strayed = await self._windows.make(self._job, view, take)
                 if strayed is not None:
                     await self._fall_back(view, lambda result: work.strip.paste(tile, strayed.mended(result)))
             except Exception:  # not a cancellation: that is nobody's fault
@@ -262,9 +264,12 @@ class TiledStage:
             following = self._rows[number + 1].row.extent.start if number + 1 < len(self._rows) else None
             bands = await loop.run_in_executor(self._context.executor, self._join, work, following)
             skipped = sum(tile.index not in self._plan.to_run for tile in row.tiles)
+            spread = sum(tile.index in self._plan.to_spread for tile in row.tiles)
             self.report.tiles_skipped += skipped
-            if skipped:
-                self._context.metrics.tiles.labels(stage=name, model=model, outcome="skipped").inc(skipped)
+            self.report.tiles_run += spread
+            for outcome, count in (("skipped", skipped), ("run", spread)):
+                if count:
+                    self._context.metrics.tiles.labels(stage=name, model=model, outcome=outcome).inc(count)
             self._context.on_progress(self.report)
             del work
             while bands:

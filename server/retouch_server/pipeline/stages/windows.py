@@ -51,10 +51,7 @@ class Windows:
             return value_of([result]) if keeps else b"", take(result)
 
         window = await self.aside(job.prepare, view)
-        call = window.call
-        if call is None:
-            return await self.aside(finish, {})
-        async with self._models.infer(call, lambda: self._on_retry(call.model)) as outputs:
+        async with self._models.infer(window.call, lambda: self._on_retry(window.call.model)) as outputs:
             return await self.aside(finish, outputs)
 
     async def aside(self, function: Callable[..., _T], *arguments: object) -> _T:
