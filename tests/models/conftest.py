@@ -35,7 +35,7 @@ def exemplar() -> ModuleType:
 @pytest.fixture(scope="session")
 def find() -> Any:
     """text_removal's network."""
-    return load("text_removal", "strokes").StrokeFinder(REPOSITORY / "text_removal" / "1" / "model.onnx")
+    return load("text_removal", "strokes").StrokeFinder(REPOSITORY / "text_removal" / "1")
 
 
 @pytest.fixture(scope="session")

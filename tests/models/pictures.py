@@ -45,3 +45,19 @@ def disc_mask(height: int, width: int, radius: int) -> U8:
     mask = np.zeros((height, width, 1), np.uint8)
     cv2.circle(mask, (width // 2, height // 2), radius, 255, -1)
     return mask
+
+
+def marked(places: list[tuple[int, int]], opacity: float = 0.5, seed: int = 0) -> tuple[U8, list[NDArray[np.bool_]]]:
+    """A texture of 384 px with half-transparent marks at (y, x), and where each stands."""
+    plain = texture(384, 384, seed).astype(np.float32)
+    marks = []
+    for y, x in places:
+        mark = np.zeros((384, 384), np.uint8)
+        cv2.putText(mark, "SAMPLE", (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (255,), 2)
+        marks.append(mark > 0)
+        plain[mark > 0] = plain[mark > 0] * (1 - opacity) + 255 * opacity
+    return np.rint(plain).astype(np.uint8), marks
+
+
+LATTICE = [(y + x // 8, x) for y in range(-40, 400, 70) for x in range(-102, 384, 110)]
+"""Places of a watermark that covers a picture of 384 px, its rows turned a little."""

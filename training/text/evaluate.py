@@ -55,7 +55,7 @@ class Figures:
 def served(repository: Path) -> Remove:
     """The text_removal of the repository, by the files that serve it, with the detector and the fill that it calls."""
     folder = repository / "text_removal" / "1"
-    removal, find = loaded(folder / "removal.py"), loaded(folder / "strokes.py").StrokeFinder(folder / "model.onnx")
+    removal, find = loaded(folder / "removal.py"), loaded(folder / "strokes.py").StrokeFinder(folder)
     fill = loaded(repository / "inpaint_classical" / "1" / "exemplar.py").fill
     detect = detector(repository).probability
 

@@ -1,49 +1,72 @@
-"""Writes a checkpoint's averaged weights as ONNX: `python -m training.text.export`.
+"""Writes a checkpoint's averaged weights as ONNX: `python -m training.text.export`, and the refiner's: `... --refiner`.
 
 The part that finds the strokes; what the network would put under them is not served yet (the card of text_removal says why).
-The graph takes and gives whole bytes: `image` [N, H, W, 3] and `hint` [N, H, W, 2] -> `strokes` [N, H, W, 1], 255 times the
-probability, uint8; H and W multiples of 16. The same weights give the same bytes.
+The graphs take and give whole bytes: `image` [N, H, W, 3] and `hint` [N, H, W, 2], or `seen` [N, H, W, 7] of both and more, ->
+`strokes` [N, H, W, 1], 255 times the probability, uint8; H and W multiples of 16. The same weights give the same bytes.
 """
 
 import argparse
 import warnings
 from pathlib import Path
+from typing import ClassVar
 
 import onnx
 import torch
 from torch import Tensor, nn
 
-from training.text.network import TextRemover
+from training.text.network import Refiner, TextRemover
 
 OPSET = 17
 
 
-class Served(nn.Module):
-    """The first half of the network behind the wire's pixels."""
+class Finder(nn.Module):
+    """The first half of TextRemover behind the wire's pixels."""
 
-    def __init__(self, model: TextRemover) -> None:
+    INPUTS: ClassVar = {"image": 3, "hint": 2}
+
+    def __init__(self) -> None:
         super().__init__()
-        self.model = model
+        self.model = TextRemover()
 
     def forward(self, image: Tensor, hint: Tensor) -> Tensor:
-        pixels, seen = (part.permute(0, 3, 1, 2).float() / 255 for part in (image, hint))
-        logits, _ = self.model.find(pixels, seen)
-        return torch.floor(torch.sigmoid(logits) * 255 + 0.5).permute(0, 2, 3, 1).to(torch.uint8)
+        logits, _ = self.model.find(*(_planes(part) for part in (image, hint)))
+        return _bytes(logits)
 
 
-def to_onnx(model: TextRemover, path: Path) -> None:
+class Refined(nn.Module):
+    """The refiner behind the wire's pixels."""
+
+    INPUTS: ClassVar = {"seen": 7}
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = Refiner()
+
+    def forward(self, seen: Tensor) -> Tensor:
+        return _bytes(self.model(_planes(seen)))
+
+
+def _planes(pixels: Tensor) -> Tensor:
+    return pixels.permute(0, 3, 1, 2).float() / 255
+
+
+def _bytes(logits: Tensor) -> Tensor:
+    return torch.floor(torch.sigmoid(logits) * 255 + 0.5).permute(0, 2, 3, 1).to(torch.uint8)
+
+
+def to_onnx(served: Finder | Refined, path: Path) -> None:
     """Traced, so that only plain operators are in it; N, H and W are free."""
-    example = tuple(torch.zeros(1, 64, 64, channels, dtype=torch.uint8) for channels in (3, 2))
+    example = tuple(torch.zeros(1, 64, 64, channels, dtype=torch.uint8) for channels in served.INPUTS.values())
     free = {0: "N", 1: "H", 2: "W"}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            Served(model).eval(),
+            served.eval(),
             example,
             path,
-            input_names=["image", "hint"],
+            input_names=list(served.INPUTS),
             output_names=["strokes"],
-            dynamic_axes=dict.fromkeys(("image", "hint", "strokes"), free),
+            dynamic_axes=dict.fromkeys((*served.INPUTS, "strokes"), free),
             opset_version=OPSET,
             dynamo=False,
         )
@@ -56,16 +79,18 @@ def to_onnx(model: TextRemover, path: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path, default=Path("training/runs/text_removal/checkpoint.pt"))
-    parser.add_argument("--write", type=Path, default=Path("model_repository/text_removal/1/model.onnx"))
+    parser.add_argument("--refiner", action="store_true", help="of training.text.refine, not of training.text.train")
+    parser.add_argument("--runs", type=Path, default=Path("training/runs"))
+    parser.add_argument("--folder", type=Path, default=Path("model_repository/text_removal/1"), help="where the file goes")
     options = parser.parse_args()
-    model = TextRemover()
-    state = torch.load(options.checkpoint, map_location="cpu")
-    model.load_state_dict(state["average"])
-    options.write.parent.mkdir(parents=True, exist_ok=True)
-    to_onnx(model, options.write)
-    size = options.write.stat().st_size
-    print(f"{options.write}: step {state['step']}, {state['seconds']:.0f} s, {size} bytes")
+    served, run, name = (
+        (Refined(), "text_refiner", "refiner.onnx") if options.refiner else (Finder(), "text_removal", "model.onnx")
+    )
+    state = torch.load(options.runs / run / "checkpoint.pt", map_location="cpu")
+    served.model.load_state_dict(state["average"])
+    to_onnx(served, options.folder / name)
+    size = (options.folder / name).stat().st_size
+    print(f"{options.folder / name}: step {state['step']}, {state['seconds']:.0f} s, {size} bytes")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Finds the strokes of overlay text and says what stood under them, in one pass.
+"""Finds the strokes of overlay text and says what stood under them, in one pass; and corrects what was found.
 
 Two U-Nets (Ronneberger et al., MICCAI 2015) that begin at half resolution (pixel unshuffle, Shi et al., CVPR 2016). The
 first gives a probability of stroke for each pixel; a text detector's map tells it what is text, it finds the pixels.
@@ -16,6 +16,7 @@ from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, pixel_shuff
 
 STROKE_CHANNELS = (64, 96, 128, 160)
 FILL_CHANNELS = (64, 96, 128, 128)
+REFINER_CHANNELS = (32, 48, 64, 64)
 DILATIONS = (1, 2, 4, 1)
 PYRAMID_LEVELS = 6
 MULTIPLE_PX = 16
@@ -59,6 +60,21 @@ class UNet(nn.Module):
         for up, decoder, skip in zip(reversed(self.ups), reversed(self.decoders), reversed(skips), strict=True):
             x = decoder(interpolate(up(x), scale_factor=2.0, mode="nearest") + skip)
         return x
+
+
+@torch.no_grad()
+def _initialise(network: nn.Module) -> None:
+    """He et al. (ICCV 2015), what joins a skip well below it."""
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+    for layer in network.modules():
+        if isinstance(layer, Residual):
+            layer.conv.weight.mul_(0.25)
+        elif isinstance(layer, UNet):
+            for up in layer.ups:
+                up.weight.mul_(0.5)
 
 
 def _centred(image: Tensor) -> Tensor:
@@ -112,24 +128,11 @@ class TextRemover(nn.Module):
         self.stroke_head = nn.Conv2d(STROKE_CHANNELS[0], 4, 3, padding=1)
         self.fill = UNet(12 + 12 + 4 + STROKE_CHANNELS[0], FILL_CHANNELS)
         self.fill_head = nn.Conv2d(FILL_CHANNELS[0], 12 + 4, 3, padding=1)
-        self._initialise()
-
-    @torch.no_grad()
-    def _initialise(self) -> None:
-        """He et al. (ICCV 2015), what joins a skip well below it; the heads begin near "no stroke" and "no correction"."""
-        for layer in self.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-                nn.init.zeros_(layer.bias)
-        for layer in self.modules():
-            if isinstance(layer, Residual):
-                layer.conv.weight.mul_(0.25)
-            elif isinstance(layer, UNet):
-                for up in layer.ups:
-                    up.weight.mul_(0.5)
-        self.stroke_head.weight.mul_(0.3)
-        self.stroke_head.bias.fill_(-2.0)
-        self.fill_head.weight.mul_(0.01)
+        _initialise(self)
+        with torch.no_grad():  # the heads begin near "no stroke" and "no correction"
+            self.stroke_head.weight.mul_(0.3)
+            self.stroke_head.bias.fill_(-2.0)
+            self.fill_head.weight.mul_(0.01)
 
     def find(self, image: Tensor, hint: Tensor) -> tuple[Tensor, Tensor]:
         """The logits, and the features they come from, [N, STROKE_CHANNELS[0], H / 2, W / 2]."""
@@ -150,6 +153,26 @@ class TextRemover(nn.Module):
     def forward(self, image: Tensor, hint: Tensor) -> tuple[Tensor, Tensor]:
         logits, features = self.find(image, hint)
         return logits, self.fill_in(image, logits, features)
+
+
+class Refiner(nn.Module):
+    """What text_removal sees, float [N, 7, H, W] in [0, 1] -> logits of a stroke, [N, 1, H, W].
+
+    Image (3), the detector's map at two sizes (2), TextRemover's probability, the likelihood of the colour (colour.py). It
+    corrects that probability, and begins with no correction. H and W are multiples of 16.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = UNet(4 * 7, REFINER_CHANNELS)
+        self.head = nn.Conv2d(REFINER_CHANNELS[0], 4, 3, padding=1)
+        _initialise(self)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, seen: Tensor) -> Tensor:
+        said = torch.logit(seen[:, 5:], eps=1 / 255)
+        shown = torch.cat([_centred(seen[:, :3]), seen[:, 3:5], 0.5 * said], 1)
+        return pixel_shuffle(self.head(self.body(pixel_unshuffle(shown, 2))), 2).float() + said[:, :1]
 
 
 def macs_per_pixel() -> int:

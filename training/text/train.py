@@ -29,15 +29,15 @@ PATCH_PX = 256
 log = logging.getLogger("train")
 
 
-def photographs(data: Path, runs: Path) -> list[NDArray[np.uint8]]:
-    """The training photographs without text of their own, each in several sizes, memory-mapped."""
+def photographs(data: Path, runs: Path, least_px: int = PATCH_PX) -> list[NDArray[np.uint8]]:
+    """The training photographs without text of their own, each in several sizes from `least_px` on, memory-mapped."""
     folder = data / "photos" / "train"
     with (data / "LICENCES.csv").open() as listed:
         with_text = {Path(row["file"]).name for row in csv.DictReader(listed) if row["scene_text"] == "1"}
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in {".webp", ".png", ".jpg"})
     pictures = load_photos(folder, runs / "cache")
     kept = [picture for i, picture in enumerate(pictures) if paths[i // len(FRACTIONS)].name not in with_text]
-    return [picture for picture in kept if min(picture.shape[:2]) >= PATCH_PX]
+    return [picture for picture in kept if min(picture.shape[:2]) >= least_px]
 
 
 class Samples(Dataset):

@@ -17,11 +17,11 @@ class TritonPythonModel:
     """
 
     def initialize(self, args):
-        """Read the names of the models to call; load the network that lies beside this file."""
+        """Read the names of the models to call; load the networks that lie beside this file."""
         parameters = json.loads(args["model_config"])["parameters"]
         self._detect_model = parameters["detect_model"]["string_value"]
         self._fill_model = parameters["fill_model"]["string_value"]
-        self._find = StrokeFinder(Path(__file__).with_name("model.onnx"))
+        self._find = StrokeFinder(Path(__file__).parent)
 
     def execute(self, requests):
         """One answer per request, in their order. A request at fault, or cancelled, does not touch the others."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from repeats import with_copies
 
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
@@ -29,16 +30,12 @@ TEXT_LEVEL = 77
 """0.3 of 255: PP-OCR's own threshold of the probability map."""
 NEAR_PX = 16
 """A stroke that comes nowhere as near to what the detector saw is not believed: petals and lit windows look like strokes."""
-STROKE_LEVEL = 77
-"""0.3 of 255. Lower than a half: half a letter left is worse than a pixel more filled."""
+STROKE_LEVEL, SURE_LEVEL, TOP_LEVEL, GROUP_PX = 77, 230, 204, 8
+"""0.3 of 255. Lower than a half: half a letter left is worse than a pixel more filled. But where the network is sure of strokes
+(0.9), what it doubts beside them is ground: the level of a group of strokes, no farther apart than twice GROUP_PX, rises with
+the share of it that is sure, up to 0.8."""
 CONTEXT_PX = 64
 """Around what the detector saw: what the text stands on, and how far its letters may reach (it marks lines shrunk)."""
-SURE_LEVEL, SAME_LEVELS, REACH_PX, MOST_MORE = 204, 12, 24, 0.05
-"""The end of a letter of which the network is unsure: what hangs together with pixels that are surely a stroke's (0.8 of 255),
-no farther off than REACH_PX and of their colour to within SAME_LEVELS; unless it is more than MOST_MORE of the stroke, as where
-letters have the colour of their ground."""
-EDGE_PX = 2
-"""Antialiasing around such an end."""
 GROUND_PX, AWAY_PX, LEAST_SHARE = 64, 10, 0.05
 """What the ground about a stroke is like is told by the pixels up to GROUND_PX from there that are AWAY_PX from all strokes."""
 CALM_LEVELS, RIM_LEVELS, RIM_DEVIATIONS, RIM_REACH_PX = 16, 6, 3, 8
@@ -72,8 +69,8 @@ def remove_text(image: U8, mask: U8, detect: Detect, find: Find, fill: Fill) -> 
     if window:
         piece = np.ascontiguousarray(image[window])
         probability = find(piece, np.dstack([level[window] for level in seen[:2]]))[..., 0]
-        found = _completed(piece, _touching(probability >= STROKE_LEVEL, near[window]), probability)
-        strokes[window] = _grown(_with_rims(piece, found), RIM_PX)
+        strokes[window] = _touching(_found(probability), near[window])
+        strokes = _grown(_with_rims(image, with_copies(image, strokes)), RIM_PX)
     if not (strokes & allowed).any():
         return Removal(image, np.zeros_like(mask))
     filled = fill(image, _as_mask(_grown(strokes, RIM_PX)))
@@ -102,27 +99,20 @@ def _window(wanted: Bools) -> tuple[slice, slice] | None:
     return y, x
 
 
+def _found(probability: U8) -> Bools:
+    """Which pixels are taken for strokes, of their probability [H,W]."""
+    flags = probability >= STROKE_LEVEL
+    _, groups = cv2.connectedComponents(_grown(flags, GROUP_PX).astype(np.uint8), connectivity=8)
+    held, sure = (np.bincount(groups[some], minlength=int(groups.max()) + 1) for some in (flags, probability >= SURE_LEVEL))
+    level = STROKE_LEVEL + (TOP_LEVEL - STROKE_LEVEL) * sure / np.maximum(held, 1)
+    return flags & (probability >= level[groups])
+
+
 def _touching(strokes: Bools, near: Bools) -> Bools:
     """The strokes, whole, of which a part is near."""
     _, labels = cv2.connectedComponents(strokes.astype(np.uint8), connectivity=8)
     kept = np.unique(labels[strokes & near])
     return np.isin(labels, kept[kept > 0])
-
-
-def _completed(image: U8, strokes: Bools, probability: U8) -> Bools:
-    """The strokes and what of their letters they miss, by colour: image [H,W,3], probability [H,W]."""
-    sure = cv2.erode((strokes & (probability >= SURE_LEVEL)).astype(np.uint8), np.ones((3, 3), np.uint8))
-    if not sure.any():
-        return strokes
-    distance_px, nearest = cv2.distanceTransformWithLabels(1 - sure, cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL)
-    colours = np.zeros((int(nearest.max()) + 1, 3), np.int16)
-    colours[nearest[sure > 0]] = image[sure > 0]
-    alike = np.abs(image.astype(np.int16) - colours[nearest]).max(axis=2) <= SAME_LEVELS
-    more = alike & (distance_px <= REACH_PX) & ~strokes
-    count, labels = cv2.connectedComponents((strokes | more).astype(np.uint8), connectivity=8)
-    had, gained = (np.bincount(labels[flags], minlength=count) for flags in (strokes, more))
-    more &= (gained <= MOST_MORE * had)[labels]
-    return strokes | _grown(more, EDGE_PX)
 
 
 def _with_rims(image: U8, strokes: Bools) -> Bools:

@@ -1,0 +1,78 @@
+"""Trains the refiner of text_removal: `python -m training.text.refine --minutes 60`, on what training.text.seen has drawn.
+
+Binary cross-entropy and Dice, as for the network before it. Step n takes the samples from n * batch on; when all were seen they
+come again, mirrored another way. Resuming is by itself.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from training.loop import Run, prepared, rate, run_until
+from training.text.network import Refiner
+from training.text.seen import samples
+
+PEAK_RATE = 2e-3
+MIRRORED = ((), (2,), (1,), (1, 2))
+"""Axes of [N, H, W, C] that are turned round, pass by pass."""
+log = logging.getLogger("train")
+
+
+def losses(model: Refiner, batch: Tensor) -> dict[str, Tensor]:
+    """Of a batch [N, CHANNELS, H, W] uint8: what is seen, and the truth."""
+    pixels = (batch.float() / 255).contiguous(memory_format=torch.channels_last)
+    seen, strokes = pixels[:, :-1], pixels[:, -1:]
+    logits = model(seen)
+    found = torch.sigmoid(logits)
+    overlap = 2 * (found * strokes).sum() + 1
+    return {
+        "cross_entropy": binary_cross_entropy_with_logits(logits, strokes),
+        "dice": 1 - overlap / (found.sum() + strokes.sum() + 1),
+    }
+
+
+def train(options: argparse.Namespace) -> None:
+    device = prepared(options.seed, options.threads, options.device)
+    folder = options.runs / "text_refiner"
+    path, drawn = folder / "checkpoint.pt", samples(folder / "samples.u8", "r")
+    model, average = Refiner().to(device), Refiner().to(device)
+    average.load_state_dict(model.state_dict())
+    model.to(memory_format=torch.channels_last)
+    run = Run(model, average, torch.optim.Adam(model.parameters(), betas=(0.9, 0.99)))
+    if options.resume and path.exists():
+        run.load(path)
+        log.info("resumed at step %d, %.0f s", run.step, run.seconds)
+
+    def step(progress: float) -> dict[str, Tensor]:
+        first = run.step * options.batch
+        rows = np.stack([drawn[index % len(drawn)] for index in range(first, first + options.batch)])
+        mirrored = np.flip(rows, MIRRORED[first // len(drawn) % len(MIRRORED)])
+        parts = losses(model, torch.from_numpy(mirrored.copy()).to(device).permute(0, 3, 1, 2))
+        run.update(torch.stack(list(parts.values())).sum(), rate(progress, PEAK_RATE))
+        return parts
+
+    run_until(run, path, log, step, steps=options.steps, minutes=options.minutes)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--steps", type=int, help="length of the run in steps: the same on every machine")
+    length.add_argument("--minutes", type=float, help="length of the run by the clock; the rate follows the clock too")
+    parser.add_argument("--batch", type=int, default=6)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--runs", type=Path, default=Path("training/runs"))
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    train(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()
