@@ -1,5 +1,7 @@
 """What a training run has: a rate that follows its progress, an average of the weights, a checkpoint to resume from."""
 
+import argparse
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -13,6 +15,21 @@ from torch import Tensor, nn
 
 WARM_UP = 0.03  # fraction of the run in which the rate rises
 CHECKPOINT_SECONDS = 60
+
+
+def arguments(description: str, *, threads: int, device: str = "cpu or cuda") -> argparse.ArgumentParser:
+    """What training commands take: length, and where and how to run; `device` is the help of that option. Logs from here on."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    length = parser.add_mutually_exclusive_group(required=True)
+    length.add_argument("--steps", type=int, help="length of the run in steps: the same on every machine")
+    length.add_argument("--minutes", type=float, help="length of the run by the clock; the rate follows the clock too")
+    parser.add_argument("--device", default="cpu", help=device)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=threads)
+    parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--runs", type=Path, default=Path("training/runs"))
+    return parser
 
 
 def rate(progress: float, peak: float) -> float:

@@ -44,6 +44,16 @@ def removal() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def colour() -> ModuleType:
+    return load("text_removal", "colour")
+
+
+@pytest.fixture(scope="session")
+def repeats() -> ModuleType:
+    return load("text_removal", "repeats")
+
+
+@pytest.fixture(scope="session")
 def detector() -> ModuleType:
     return load("text_detect", "detector")
 

@@ -8,18 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.models.conftest import load
 from tests.models.pictures import LATTICE, captioned, marked, texture
-
-
-@pytest.fixture(scope="module")
-def colour() -> ModuleType:
-    return load("text_removal", "colour")
-
-
-@pytest.fixture(scope="module")
-def repeats() -> ModuleType:
-    return load("text_removal", "repeats")
 
 
 def test_ground_between_letters_is_told_from_them_by_its_colour(colour: ModuleType) -> None:
@@ -44,11 +33,10 @@ def test_strokes_of_two_colours_far_apart_each_have_a_ground_of_their_own(colour
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
-def test_any_picture_has_likelihoods(height: int, width: int, seed: int) -> None:
+def test_any_picture_has_likelihoods(colour: ModuleType, height: int, width: int, seed: int) -> None:
     draw = np.random.default_rng(seed)
     image = draw.integers(0, 256, (height, width, 3)).astype(np.uint8)
     probability = draw.integers(0, 256, (height, width)).astype(np.uint8) * np.uint8(draw.random() < 0.8)
-    colour = load("text_removal", "colour")
     likely = colour.likelihood(image, probability)
     assert likely.shape == (height, width)
     assert likely.dtype == np.uint8

@@ -18,7 +18,7 @@ from training.adversary import new_adversary
 from training.data import Photos, load_photos
 from training.inpaint.network import WIDTHS, Inpainter
 from training.inpaint.windows import Batch, Holes, batch
-from training.loop import Run, prepared, rate, run_until
+from training.loop import Run, arguments, prepared, rate, run_until
 from training.perceptual import Perceptual
 
 NAME = "inpaint_patch"
@@ -90,23 +90,14 @@ def train(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    length = parser.add_mutually_exclusive_group(required=True)
-    length.add_argument("--steps", type=int, help="length of the run in steps: the same on every machine")
-    length.add_argument("--minutes", type=float, help="length of the run by the clock; the rate follows the clock too")
+    parser = arguments(__doc__ or "", threads=1)
     parser.add_argument("--start-from", type=Path, help="checkpoint whose averaged weights to begin with")
     parser.add_argument("--rate", type=float, default=PEAK_RATE, help="the highest")
     parser.add_argument("--adversary-from", type=float, default=0.3, help="progress; 1: no adversary")
-    parser.add_argument("--device", default="cpu")
     parser.add_argument("--widths", type=int, nargs=3, default=WIDTHS, help="channels at 1/4, 1/8 and 1/16 of the size")
     parser.add_argument("--times", type=int, default=1, help="this many times the crops that a CPU takes at a step")
     parser.add_argument("--workers", type=int, default=0, help="processes that draw the holes; 0: this one")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--runs", type=Path, default=Path("training/runs"))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     train(parser.parse_args())
 
 

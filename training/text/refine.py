@@ -6,16 +6,15 @@ come again, mirrored another way. Resuming is by itself.
 
 import argparse
 import logging
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits
 
-from training.loop import Run, prepared, rate, run_until
+from training.loop import Run, arguments, prepared, rate, run_until
 from training.text.network import Refiner
 from training.text.seen import samples
+from training.text.train import stroke_losses
 
 PEAK_RATE = 2e-3
 MIRRORED = ((), (2,), (1,), (1, 2))
@@ -27,13 +26,7 @@ def losses(model: Refiner, batch: Tensor) -> dict[str, Tensor]:
     """Of a batch [N, CHANNELS, H, W] uint8: what is seen, and the truth."""
     pixels = (batch.float() / 255).contiguous(memory_format=torch.channels_last)
     seen, strokes = pixels[:, :-1], pixels[:, -1:]
-    logits = model(seen)
-    found = torch.sigmoid(logits)
-    overlap = 2 * (found * strokes).sum() + 1
-    return {
-        "cross_entropy": binary_cross_entropy_with_logits(logits, strokes),
-        "dice": 1 - overlap / (found.sum() + strokes.sum() + 1),
-    }
+    return stroke_losses(model(seen), strokes)
 
 
 def train(options: argparse.Namespace) -> None:
@@ -60,17 +53,8 @@ def train(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    length = parser.add_mutually_exclusive_group(required=True)
-    length.add_argument("--steps", type=int, help="length of the run in steps: the same on every machine")
-    length.add_argument("--minutes", type=float, help="length of the run by the clock; the rate follows the clock too")
+    parser = arguments(__doc__ or "", threads=2)
     parser.add_argument("--batch", type=int, default=6)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
-    parser.add_argument("--runs", type=Path, default=Path("training/runs"))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     train(parser.parse_args())
 
 

@@ -31,6 +31,7 @@ def samples(path: Path, mode: str, count: int | None = None) -> NDArray[np.uint8
 
 
 def draw(path: Path, count: int, data: Path, runs: Path, repository: Path, indices: range) -> None:
+    """Writes the samples `indices` of a file of `count` that are not there yet."""
     photos, into = photographs(data, runs, PATCH_PX), samples(path, "r+", count)
     folder, detect = repository / "text_removal" / "1", detector(repository)
     find = loaded(folder / "strokes.py").StrokeFinder(folder)

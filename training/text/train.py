@@ -18,7 +18,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits, max_pool2d
 from torch.utils.data import DataLoader, Dataset
 
 from training.data import FRACTIONS, load_photos
-from training.loop import Run, prepared, rate, run_until
+from training.loop import Run, arguments, prepared, rate, run_until
 from training.perceptual import Perceptual
 from training.text.detection import HintMaker
 from training.text.generator import sample
@@ -55,6 +55,16 @@ class Samples(Dataset):
         return tuple(torch.from_numpy(np.ascontiguousarray(part.transpose(2, 0, 1)).astype(np.uint8)) for part in pictures)
 
 
+def stroke_losses(logits: Tensor, strokes: Tensor) -> dict[str, Tensor]:
+    """Of the logits and the truth, both [N, 1, H, W]."""
+    found = torch.sigmoid(logits)
+    overlap = 2 * (found * strokes).sum() + 1
+    return {
+        "cross_entropy": binary_cross_entropy_with_logits(logits, strokes),
+        "dice": 1 - overlap / (found.sum() + strokes.sum() + 1),
+    }
+
+
 def losses(model: TextRemover, hints_of: HintMaker, perceptual: Perceptual, batch: list[Tensor]) -> dict[str, Tensor]:
     """Of the strokes, and of the fill under the strokes as they are found."""
     hints = hints_of(batch[0]).float() / 255
@@ -64,13 +74,10 @@ def losses(model: TextRemover, hints_of: HintMaker, perceptual: Perceptual, batc
         logits, features = model.find(image, hints)
         filled = model.fill_in(image, logits.detach(), features)
     found = torch.sigmoid(logits)
-    overlap = 2 * (found * strokes).sum() + 1
     where = max_pool2d(torch.maximum(strokes, (found.detach() > 0.4).float()), 5, 1, 2)
     with torch.autocast(image.device.type, torch.bfloat16):
         distance = perceptual(torch.lerp(clean, filled, where), clean) / (where.mean() + 0.01)
-    return {
-        "cross_entropy": binary_cross_entropy_with_logits(logits, strokes),
-        "dice": 1 - overlap / (found.sum() + strokes.sum() + 1),
+    return stroke_losses(logits, strokes) | {
         "fill": ((filled - clean).abs() * where).sum() / (3 * where.sum() + 1),
         "LPIPS": distance,
     }
@@ -108,20 +115,11 @@ def train(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    length = parser.add_mutually_exclusive_group(required=True)
-    length.add_argument("--steps", type=int, help="length of the run in steps: the same on every machine")
-    length.add_argument("--minutes", type=float, help="length of the run by the clock; the rate follows the clock too")
+    parser = arguments(__doc__ or "", threads=2, device="cuda, with a --batch of 32 or more and as many --workers as cores")
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--device", default="cpu", help="cuda, with a --batch of 32 or more and as many --workers as cores")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2, help="processes that draw samples")
-    parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--detector", type=Path, help="its weights, where the wheel that has them is not installed")
-    parser.add_argument("--runs", type=Path, default=Path("training/runs"))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     train(parser.parse_args())
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from training.data import Photos, load_photos
 from training.degrade import MARGIN_PX, reduced
-from training.loop import Run, prepared, rate, run_until
+from training.loop import Run, arguments, prepared, rate, run_until
 from training.upscale.export import from_onnx
 from training.upscale.network import Upscaler
 
@@ -83,21 +83,12 @@ def train(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__ or "", threads=2, device="cuda, with a --batch of 64")
     parser.add_argument("--scale", type=int, choices=(2, 4), required=True)
-    length = parser.add_mutually_exclusive_group(required=True)
-    length.add_argument("--steps", type=int, help="length of the run in steps: the same on every machine")
-    length.add_argument("--minutes", type=float, help="length of the run by the clock; the rate follows the clock too")
     parser.add_argument("--start-from", type=Path, help="checkpoint or model.onnx whose weights to begin with")
-    parser.add_argument("--device", default="cpu", help="cuda, with a --batch of 64")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--patch-px", type=int, default=48, help="side of a patch at the low resolution")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--resume", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--runs", type=Path, default=Path("training/runs"))
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     train(parser.parse_args())
 
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 U8 = NDArray[np.uint8]
 F32 = NDArray[np.float32]
 Bools = NDArray[np.bool_]
+Flat = NDArray[np.intp]
 
 FOUND_LEVEL = 77
 """0.3 of 255: from this probability on a pixel counts as found."""
@@ -35,7 +36,7 @@ def likelihood(image: U8, probability: U8) -> U8:
     if not found.any():
         return result
     lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB) // (256 // BINS)
-    colours = (lab.astype(np.int32) @ np.array([BINS * BINS, BINS, 1], np.int32)).astype(np.int32)
+    colours = np.ravel_multi_index(cv2.split(lab), (BINS,) * 3)
     _, labels, boxes, _ = cv2.connectedComponentsWithStats(_grown(found, GROUP_PX))
     for group, (x, y, width, height, _) in enumerate(boxes[1:], 1):
         box = np.s_[max(0, y - AROUND_PX) : y + height + AROUND_PX, max(0, x - AROUND_PX) : x + width + AROUND_PX]
@@ -47,7 +48,7 @@ def likelihood(image: U8, probability: U8) -> U8:
     return result
 
 
-def _told_apart(colours: NDArray[np.int32], prior: F32) -> F32:
+def _told_apart(colours: Flat, prior: F32) -> F32:
     """[N]: how likely each of the colours, [N] bins, is a stroke's, given the prior [N] of its pixel."""
     share = prior
     for _ in range(ROUNDS):
@@ -57,7 +58,7 @@ def _told_apart(colours: NDArray[np.int32], prior: F32) -> F32:
     return likely
 
 
-def _histogram(colours: NDArray[np.int32], weights: F32) -> F32:
+def _histogram(colours: Flat, weights: F32) -> F32:
     """Shares of the bins, [BINS**3], smoothed by 1 2 1 along each axis."""
     cube = np.bincount(colours, weights, BINS**3).astype(np.float32)
     for _ in range(3):  # the last axis, and then the next becomes the last

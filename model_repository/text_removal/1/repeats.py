@@ -38,7 +38,7 @@ NEAR_PX = 6
 
 @dataclass(frozen=True, slots=True)
 class Lattice:
-    """shifts (2, 2): rows are the two shortest, y and x in px; copies: how many marks stand on it."""
+    """shifts (2, 2): a row for each of its two directions, y and x in px; copies: how many marks stand on it."""
 
     shifts: F64
     copies: int
@@ -135,7 +135,7 @@ def _fitted(places: F64) -> Lattice | None:
 def _shares(strokes: Bools, lattice: Lattice) -> F32:
     """[H,W]: in what share of the places that differ from a pixel's by shifts of the lattice there is a stroke."""
     height, width = strokes.shape
-    most = int(np.ceil(np.hypot(height, width) / np.abs(np.linalg.svd(lattice.shifts)[1]).min()))
+    most = int(np.ceil(np.hypot(height, width) / np.linalg.norm(lattice.shifts, ord=-2)))
     steps = np.stack(np.meshgrid(*(np.arange(-most, most + 1),) * 2), axis=-1).reshape(-1, 2)
     offsets = np.unique(np.rint(steps @ lattice.shifts).astype(int), axis=0)
     total, count = np.zeros(strokes.shape, np.uint16), np.zeros(strokes.shape, np.uint16)
