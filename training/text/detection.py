@@ -5,9 +5,7 @@ and not where its strokes are; the network learns the rest.
 """
 
 import importlib.util
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cv2
@@ -18,24 +16,10 @@ from torch import Tensor
 from torch.nn.functional import avg_pool2d, interpolate
 
 from training.onnx_module import OnnxModule
+from training.served import loaded
 
 U8 = NDArray[np.uint8]
 WEIGHTS = "models/PP-OCRv6_det_small.onnx"
-
-
-def loaded(path: Path) -> ModuleType:
-    """A file of a model as a module, its neighbours importable, as Triton's stub loads it."""
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if spec is None or spec.loader is None:
-        raise FileNotFoundError(path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module  # dataclasses look their module up
-    sys.path.insert(0, str(path.parent))
-    try:
-        spec.loader.exec_module(module)
-    finally:
-        sys.path.remove(str(path.parent))
-    return module
 
 
 def weights() -> Path:

@@ -4,82 +4,20 @@ Two U-Nets (Ronneberger et al., MICCAI 2015) that begin at half resolution (pixe
 first gives a probability of stroke for each pixel; a text detector's map tells it what is text, it finds the pixels.
 Between them the strokes are filled by pull-push (Gortler et al., SIGGRAPH 1996): a pyramid of means weighted by what is not
 stroke, a membrane for the price of a few additions. The second corrects that fill: under half-transparent strokes the
-picture is still there, and the output may take any multiple of it, which is what un-mixing needs. No normalisation
-layers: a window's result rests on nothing but its pixels.
+picture is still there, and the output may take any multiple of it, which is what un-mixing needs.
 """
-
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, pixel_shuffle, pixel_unshuffle
 
+from training.unet import UNet, centred, initialise
+
 STROKE_CHANNELS = (64, 96, 128, 160)
 FILL_CHANNELS = (64, 96, 128, 128)
 REFINER_CHANNELS = (32, 48, 64, 64)
-DILATIONS = (1, 2, 4, 1)
 PYRAMID_LEVELS = 6
-MULTIPLE_PX = 16
 CUES = 3
-
-
-class Residual(nn.Module):
-    """x + relu(conv(x)), 3x3."""
-
-    def __init__(self, channels: int, dilation: int = 1) -> None:
-        super().__init__()
-        self.conv = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + torch.relu(self.conv(x))
-
-
-class UNet(nn.Module):
-    """[N, C, h, w] -> [N, channels[0], h, w]; h and w multiples of 8."""
-
-    def __init__(self, inputs: int, channels: tuple[int, ...]) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(inputs, channels[0], 3, padding=1)
-        self.encoders = nn.ModuleList(Residual(c) for c in channels[:-1])
-        self.downs = nn.ModuleList(nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(channels))
-        self.bottom = nn.Sequential(*(Residual(channels[-1], dilation) for dilation in DILATIONS))
-        self.ups = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(channels))
-        # Two at the finest level: a stroke is a few pixels wide, and its edge is what counts.
-        self.decoders = nn.ModuleList(
-            nn.Sequential(Residual(c), Residual(c)) if index == 0 else Residual(c) for index, c in enumerate(channels[:-1])
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = torch.relu(self.stem(x))
-        skips = []
-        for encoder, down in zip(self.encoders, self.downs, strict=True):
-            x = encoder(x)
-            skips.append(x)
-            x = torch.relu(down(x))
-        x = self.bottom(x)
-        for up, decoder, skip in zip(reversed(self.ups), reversed(self.decoders), reversed(skips), strict=True):
-            x = decoder(interpolate(up(x), scale_factor=2.0, mode="nearest") + skip)
-        return x
-
-
-@torch.no_grad()
-def _initialise(network: nn.Module) -> None:
-    """He et al. (ICCV 2015), what joins a skip well below it."""
-    for layer in network.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
-    for layer in network.modules():
-        if isinstance(layer, Residual):
-            layer.conv.weight.mul_(0.25)
-        elif isinstance(layer, UNet):
-            for up in layer.ups:
-                up.weight.mul_(0.5)
-
-
-def _centred(image: Tensor) -> Tensor:
-    """[0, 1] to about unit variance."""
-    return 4 * (image - 0.5)
 
 
 def pull_push(image: Tensor, known: Tensor) -> Tensor:
@@ -128,7 +66,7 @@ class TextRemover(nn.Module):
         self.stroke_head = nn.Conv2d(STROKE_CHANNELS[0], 4, 3, padding=1)
         self.fill = UNet(12 + 12 + 4 + STROKE_CHANNELS[0], FILL_CHANNELS)
         self.fill_head = nn.Conv2d(FILL_CHANNELS[0], 12 + 4, 3, padding=1)
-        _initialise(self)
+        initialise(self)
         with torch.no_grad():  # the heads begin near "no stroke" and "no correction"
             self.stroke_head.weight.mul_(0.3)
             self.stroke_head.bias.fill_(-2.0)
@@ -136,7 +74,7 @@ class TextRemover(nn.Module):
 
     def find(self, image: Tensor, hint: Tensor) -> tuple[Tensor, Tensor]:
         """The logits, and the features they come from, [N, STROKE_CHANNELS[0], H / 2, W / 2]."""
-        seen = [pixel_unshuffle(part, 2) for part in (_centred(image), hint, contrasts(image, hint))]
+        seen = [pixel_unshuffle(part, 2) for part in (centred(image), hint, contrasts(image, hint))]
         features = self.strokes(torch.cat(seen, 1))
         return pixel_shuffle(self.stroke_head(features), 2).float(), features
 
@@ -145,7 +83,7 @@ class TextRemover(nn.Module):
         hole = torch.sigmoid(logits)
         # Grown by a pixel: the colours beside a stroke are mixed with it.
         base = pull_push(image, 1 - max_pool2d(hole, 3, 1, 1))
-        known = [pixel_unshuffle(part, 2) for part in (_centred(image), _centred(base), hole)]
+        known = [pixel_unshuffle(part, 2) for part in (centred(image), centred(base), hole)]
         correction = self.fill_head(self.fill(torch.cat([*known, features], 1))).float()
         offset, gain = pixel_shuffle(correction[:, :12], 2), pixel_shuffle(correction[:, 12:], 2)
         return base + gain * (image - base) + offset
@@ -166,26 +104,10 @@ class Refiner(nn.Module):
         super().__init__()
         self.body = UNet(4 * 7, REFINER_CHANNELS)
         self.head = nn.Conv2d(REFINER_CHANNELS[0], 4, 3, padding=1)
-        _initialise(self)
+        initialise(self)
         nn.init.zeros_(self.head.weight)
 
     def forward(self, seen: Tensor) -> Tensor:
         said = torch.logit(seen[:, 5:], eps=1 / 255)
-        shown = torch.cat([_centred(seen[:, :3]), seen[:, 3:5], 0.5 * said], 1)
+        shown = torch.cat([centred(seen[:, :3]), seen[:, 3:5], 0.5 * said], 1)
         return pixel_shuffle(self.head(self.body(pixel_unshuffle(shown, 2))), 2).float() + said[:, :1]
-
-
-def macs_per_pixel() -> int:
-    """Multiply-accumulates of the convolutions for one pixel of a large window, found by running it."""
-    counted: list[float] = []
-
-    def count(layer: nn.Module, _inputs: object, output: Tensor) -> None:
-        counted.append(layer.weight[0].numel() * output.numel())
-
-    model, side = TextRemover(), 64
-    hooks = [layer.register_forward_hook(count) for layer in model.modules() if isinstance(layer, nn.Conv2d)]
-    with torch.no_grad():
-        model(torch.zeros(1, 3, side, side), torch.zeros(1, 2, side, side))
-    for hook in hooks:
-        hook.remove()
-    return round(sum(counted) / side**2)

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.text.detection import detector, hint, loaded
+from training.served import loaded
+from training.text.detection import detector, hint
 from training.text.generator import sample
 from training.text.train import photographs
 

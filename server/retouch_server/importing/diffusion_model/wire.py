@@ -60,5 +60,22 @@ def answered(answer, request):
     return pb_utils.InferenceResponse(outputs)
 
 
+def called(request, model, **arrays):
+    """The output `result` of another model of this server, of inputs by name. Raises TritonModelException where it fails."""
+    if request.is_cancelled():
+        raise pb_utils.TritonModelException(f"cancelled before {model} was called")
+    call = pb_utils.InferenceRequest(
+        model_name=model,
+        requested_output_names=["result"],
+        inputs=[tensor_of(name, values) for name, values in arrays.items()],
+        # A learned fill may run on a GPU; its answer is wanted in main memory.
+        preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
+    )
+    response = call.exec()
+    if response.has_error():
+        raise pb_utils.TritonModelException(f"{model}: {response.error().message()}")
+    return array_of(pb_utils.get_output_tensor_by_name(response, "result"))
+
+
 def _refused(message, code):
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(message, code))
