@@ -198,6 +198,23 @@ async def test_the_same_edit_twice_gives_the_same_bytes(service: LocalService) -
     assert np.array_equal(first, second)
 
 
+async def test_by_default_the_classical_fill_is_corrected_by_a_network(service: LocalService) -> None:
+    image, mask = landscape(400, 500), np.zeros((400, 500), np.uint8)
+    cv2.line(mask, (60, 300), (430, 90), 255, 7)
+    damaged = np.where(mask[:, :, None] > 0, np.uint8(255), image)
+    hole = mask > 0
+    async with RetouchClient(service.target) as client:
+        call = client.edit(damaged, mask, text_removal="never")
+        result = await call.result()
+        asked = await client.edit_image(damaged, mask, text_removal="never", inpaint="patch")
+        classical = await client.edit_image(damaged, mask, text_removal="never", inpaint="classical")
+    assert [stage.model and stage.model.name for stage in call.report.stages] == ["inpaint_patch"]
+    assert np.array_equal(result, asked)
+    assert np.array_equal(result[~hole], damaged[~hole])
+    assert not np.array_equal(result, classical)
+    assert closeness_db(result[hole], image[hole]) > closeness_db(classical[hole], image[hole]) - 0.5
+
+
 async def test_a_smooth_region_is_filled_at_proxy_resolution_and_keeps_its_grain(service: LocalService) -> None:
     image, mask = landscape(1300, 1500), np.zeros((1300, 1500), np.uint8)
     cv2.circle(mask, (720, 560), 110, 255, -1)
@@ -207,7 +224,7 @@ async def test_a_smooth_region_is_filled_at_proxy_resolution_and_keeps_its_grain
         assert [region.route for region in told.findings.regions] == ["inpaint_proxy"]
         result = await client.edit_image(damaged, mask, text_removal="never")
         asked = await client.edit_image(damaged, mask, text_removal="never", inpaint="proxy")
-        full = await client.edit_image(damaged, mask, text_removal="never", inpaint="classical")
+        full = await client.edit_image(damaged, mask, text_removal="never", inpaint="patch")
     hole = mask > 0
     assert np.array_equal(result, asked)
     assert np.array_equal(result[~hole], image[~hole])

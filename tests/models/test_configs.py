@@ -8,7 +8,7 @@ import pytest
 from tests.models.conftest import REPOSITORY
 
 MODELS = {"precheck": "precheck", "text_detect": "text_detect", "text_removal": "text_removal"} | dict.fromkeys(
-    ("inpaint_classical", "inpaint_diffusion"), "inpaint"
+    ("inpaint_classical", "inpaint_patch", "inpaint_diffusion"), "inpaint"
 )
 KEYS = {"kind", "method", "window_px", "halo_px", "receptive_field_px", "multiple_px", "scale", "deterministic"} | {
     "takes_prompt"

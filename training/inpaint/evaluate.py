@@ -1,4 +1,4 @@
-"""The exported inpainter beside its classical peers: `python -m training.inpaint.evaluate`, or through training.evaluate.
+"""inpaint_patch beside its classical peers: `python -m training.inpaint.evaluate`, or through training.evaluate.
 
 Windows of 512 px from photographs that nothing was trained on, with strokes, blobs and boxes over 1 to 25 % of each.
 Both measures look at the hole only: PSNR over its pixels; LPIPS (AlexNet, v0.1) of the window with the hole filled,
@@ -19,11 +19,10 @@ from PIL import Image
 from training.evaluate import Options, Picture, Table
 from training.inpaint import peers
 from training.inpaint.masks import KINDS, hole
-from training.inpaint.peers import U8, Fill
 from training.perceptual import load_lpips
+from training.served import U8, Fill, classical, patch
 
 NAME = "inpaint_patch"
-IN_ITS_PLACE = "inpaint_classical"
 WINDOW_PX = 512
 SEED = 20261122
 SLOW_EVERY = 8  # FSR at its best takes minutes for a window: every eighth only
@@ -100,10 +99,7 @@ def _row(name: str, figures: list[Figure]) -> list[str | float]:
 
 
 def evaluate(options: Options) -> Table:
-    """The table; pictures of two windows, all methods side by side, into options.pictures.
-
-    Without exported weights what ships in its place is held against the goals, and that it does is told as a goal missed.
-    """
+    """The table; pictures of two windows, all methods side by side, into options.pictures."""
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     lpips = Lpips(options.data / "lpips")
@@ -115,18 +111,13 @@ def evaluate(options: Options) -> Table:
         "biharmonic (scikit-image)": peers.biharmonic,
         "FSR, fast (opencv-contrib)": peers.fsr("FAST"),
     }
-    methods = published | {IN_ITS_PLACE: peers.classical(options.repository)}
-    path = options.repository / NAME / "1" / "model.onnx"
-    if path.exists():
-        methods[NAME] = peers.exported(path)
+    methods = published | {"inpaint_classical": classical(options.repository), NAME: patch(options.repository)}
     figures = {name: measure(fill, over, lpips) for name, fill in methods.items()}
     slow = measure(peers.fsr("BEST"), over[some], lpips)
     rows = [_row(name, of) for name, of in figures.items()] + [_row(f"FSR, best, {len(slow)} windows", slow)]
-    name = NAME if NAME in figures else IN_ITS_PLACE
-    ours = figures[name]
-    rows.append(_row(f"{name}, the same windows", ours[some]))
-    goals = [] if name == NAME else [(f"no weights of {NAME} ship: what follows is {name}, which learns nothing", False)]
-    goals += _goals(ours, [figures[each] for each in published], "")
+    ours = figures[NAME]
+    rows.append(_row(f"{NAME}, the same windows", ours[some]))
+    goals = _goals(ours, [figures[each] for each in published], "")
     goals += _goals(ours[some], [slow], f", beside FSR's best on {len(slow)} windows")
     return Table(
         NAME,

@@ -1,103 +1,91 @@
-"""Trains the learned inpainter: `python -m training.inpaint.train --minutes 10 --device cuda --times 12 --workers 4`.
+"""Trains inpaint_patch: `python -m training.inpaint.train --minutes 66`, on what training.inpaint.seen has drawn.
 
-L1 and LPIPS in the hole, later an adversarial loss beside them (hinge, a patch discriminator, as the creative upscaler's);
-Adam, a learning rate that rises and falls once, an exponential moving average of the weights. Resumes from its last
-checkpoint by itself.
+L1 and LPIPS in the hole; Adam, a learning rate that rises and falls once, an exponential moving average of the weights. Step n
+takes the samples from n * batch on, of each a crop around some pixel of its hole. Resuming is by itself.
 """
 
 import argparse
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
 
-from training.adversary import new_adversary
-from training.data import Photos, load_photos
-from training.inpaint.network import WIDTHS, Inpainter
-from training.inpaint.windows import Batch, Holes, batch
+from training.inpaint.network import Refiner, share_of
+from training.inpaint.seen import NAME, samples
 from training.loop import Run, arguments, prepared, rate, run_until
 from training.perceptual import Perceptual
+from training.served import U8, loaded
 
-NAME = "inpaint_patch"
-PEAK_RATE = 1e-3
-L1_WEIGHT = 4.0  # brings both losses to the same size at the start
-ADVERSARIAL = 0.03
-JUDGE_AHEAD = 0.05  # of the run: the discriminator learns before it has a say
-FLOAT32_FROM = 0.97  # progress; before it, on a GPU, bfloat16, so that little is tuned to its rounding
-MOST_STEPS = 10**7
+PEAK_RATE = 2e-3
+CROP_PX = 128
+L1_WEIGHT = 3.0  # brings both losses to about the same size
 log = logging.getLogger("train")
 
 
-def composite(model: torch.nn.Module, batch: Batch, is_half: bool) -> tuple[Tensor, Tensor]:
-    """The fill and the picture with it; `is_half`: in bfloat16, which halves the time of a step."""
-    with torch.autocast(batch.truth.device.type, torch.bfloat16, enabled=is_half):
-        result = model(batch.truth * (1 - batch.hole), batch.hole, batch.guide)
-    return result, torch.lerp(batch.truth, result, batch.hole)
+def crops(drawn: U8, shown: Any, rng: np.random.Generator, first: int, count: int) -> Tensor:
+    """Samples `first` and on, cut and turned at random: uint8 [count, 10, CROP_PX, CROP_PX], what is seen and the truth.
+
+    shown: the served refiner.py, which knows what the network sees.
+    """
+    found = []
+    for index in range(first, first + count):
+        whole = drawn[index % len(drawn)]
+        depth = shown.depth_of(whole[..., 3])
+        near = np.flatnonzero((depth > 0) & (depth < 255))
+        centre = np.array(divmod(int(rng.choice(near)), depth.shape[1])) if len(near) else np.zeros(2, int)
+        y, x = np.clip(centre - rng.integers(CROP_PX // 4, 3 * CROP_PX // 4, 2), 0, np.subtract(depth.shape, CROP_PX))
+        cut = whole[y : y + CROP_PX, x : x + CROP_PX]
+        piece = np.dstack([shown.seen(np.ascontiguousarray(cut[..., :3]), np.ascontiguousarray(cut[..., 3])), cut[..., 4:]])
+        turned = np.rot90(piece, rng.integers(4))
+        found.append(turned[:, ::-1] if rng.random() < 0.5 else turned)
+    return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2)
 
 
-def new_run(widths: tuple[int, int, int], device: torch.device) -> Run:
-    """Fresh weights."""
-    model, average = Inpainter(widths).to(device), Inpainter(widths).to(device)
-    average.load_state_dict(model.state_dict())
-    if device.type == "cuda":
-        model.to(memory_format=torch.channels_last)
-    return Run(model, average, torch.optim.Adam(model.parameters(), betas=(0.9, 0.99), fused=device.type == "cuda"))
+def losses(model: Refiner, perceptual: Perceptual, batch: Tensor, shift: tuple[int, int]) -> dict[str, Tensor]:
+    """Of a batch of `crops`. Outside the hole the truth is put in: text leaves a rim of itself there."""
+    pixels = (batch.float() / 255).contiguous(memory_format=torch.channels_last)
+    shown, truth = pixels[:, :7], pixels[:, 7:]
+    depth = shown[:, 6:]
+    hole, share = (depth > 0).float(), share_of(depth)
+    filled = torch.lerp(truth, model(shown), hole)
+    absolute = ((filled - truth).abs() * share).sum((1, 2, 3)) / (3 * share.sum((1, 2, 3)) + 1)
+    y, x = shift  # LPIPS does not see what repeats with its stride
+    distance = perceptual(filled[:, :, y:, x:], truth[:, :, y:, x:]) / (hole.mean() + 0.01)
+    return {"L1": L1_WEIGHT * absolute.mean(), "LPIPS": distance}
 
 
 def train(options: argparse.Namespace) -> None:
     device = prepared(options.seed, options.threads, options.device)
-    path = options.runs / NAME / "checkpoint.pt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    run, adversary = new_run(tuple(options.widths), device), new_adversary(device)
+    folder = options.runs / NAME
+    path, drawn = folder / "checkpoint.pt", samples(folder / "samples.u8", "r")
+    model, average = Refiner().to(device), Refiner().to(device)
+    average.load_state_dict(model.state_dict())
+    model.to(memory_format=torch.channels_last)
+    run = Run(model, average, torch.optim.Adam(model.parameters(), betas=(0.9, 0.99)))
     if options.resume and path.exists():
         run.load(path)
-        adversary.load(path.with_name("adversary.pt"))
         log.info("resumed at step %d, %.0f s", run.step, run.seconds)
-    elif options.start_from:
-        weights = torch.load(options.start_from, map_location=device)["average"]
-        run.model.load_state_dict(weights)
-        run.average.load_state_dict(weights)
     perceptual = Perceptual(options.data / "lpips", device)
-    photos = Photos(load_photos(options.data / "photos" / "train", options.runs / "cache"), device)
-    holes = Holes(options.seed, options.times)
-    drawn = iter(DataLoader(holes, batch_size=None, sampler=range(run.step, MOST_STEPS), num_workers=options.workers))
+    shown = loaded(options.repository / NAME / "1" / "refiner.py")
 
     def step(progress: float) -> dict[str, Tensor]:
-        rng = np.random.default_rng((options.seed, run.step, 0))
-        shown = batch(photos, rng, *next(drawn))
-        is_half = device.type == "cuda" and progress < FLOAT32_FROM  # a CPU without instructions for it takes ten times as long
-        result, filled = composite(run.model, shown, is_half)
-        share = shown.hole.mean()
-        absolute = ((result - shown.truth).abs() * shown.hole).sum() / (3 * shown.hole.sum() + 1)
-        y, x = rng.integers(8, size=2)  # LPIPS does not see what repeats with its stride
-        with torch.autocast(device.type, torch.bfloat16, enabled=is_half):
-            distance = perceptual(filled[:, :, y:, x:], shown.truth[:, :, y:, x:]) / share
-            loss = L1_WEIGHT * absolute + distance
-            if progress > options.adversary_from:
-                # Only of patches that the hole reaches: elsewhere both are photographs.
-                verdict = adversary.judge(filled).float()
-                seen = torch.nn.functional.adaptive_max_pool2d(shown.hole, verdict.shape[2:])
-                loss = loss - ADVERSARIAL * (verdict * seen).sum() / (seen.sum() + 1)
-        run.update(loss, rate(progress, options.rate))
-        if progress > options.adversary_from - JUDGE_AHEAD:
-            adversary.update(shown.truth, filled.detach(), shown.hole)
-        return {"L1": absolute, "LPIPS": distance}
+        rng = np.random.default_rng((options.seed, run.step))
+        batch = crops(drawn, shown, rng, run.step * options.batch, options.batch).to(device)
+        parts = losses(model, perceptual, batch, tuple(rng.integers(8, size=2)))
+        run.update(torch.stack(list(parts.values())).sum(), rate(progress, PEAK_RATE))
+        return parts
 
-    run_until(run, path, log, step, steps=options.steps, minutes=options.minutes, beside=adversary)
+    run_until(run, path, log, step, steps=options.steps, minutes=options.minutes)
 
 
 def main() -> None:
-    parser = arguments(__doc__ or "", threads=1)
-    parser.add_argument("--start-from", type=Path, help="checkpoint whose averaged weights to begin with")
-    parser.add_argument("--rate", type=float, default=PEAK_RATE, help="the highest")
-    parser.add_argument("--adversary-from", type=float, default=0.3, help="progress; 1: no adversary")
-    parser.add_argument("--widths", type=int, nargs=3, default=WIDTHS, help="channels at 1/4, 1/8 and 1/16 of the size")
-    parser.add_argument("--times", type=int, default=1, help="this many times the crops that a CPU takes at a step")
-    parser.add_argument("--workers", type=int, default=0, help="processes that draw the holes; 0: this one")
+    parser = arguments(__doc__ or "", threads=2)
+    parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     train(parser.parse_args())
 
 

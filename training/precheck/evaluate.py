@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from training.evaluate import Options, Table
 from training.precheck.regions import Item, ring, text_item, texture_item
 from training.precheck.routing import Routing, measure
-from training.text.detection import loaded
+from training.served import loaded, patch
 from training.text.evaluate import photographs
 
 Judge = Callable[[NDArray[np.uint8], NDArray[np.bool_]], NDArray[np.float32]]
@@ -80,7 +80,7 @@ def evaluate(options: Options) -> Table:
         rows.append([name, *areas, at_half, f"{milliseconds(judge):.1f}"])
         reached.append(areas)
     ours, spent = reached[0], float(rows[0][-1])
-    fill = loaded(options.repository / "inpaint_classical" / "1" / "exemplar.py").fill
+    fill = patch(options.repository)
     trials = measure(dev, fill, lambda image, region: float(judges["precheck"](image, region)[1]), 1 if options.quick else 3)
     routing = Routing.by(trials)
     lost = routing.full - routing.routed
@@ -88,7 +88,7 @@ def evaluate(options: Options) -> Table:
         "precheck",
         f"{len(text)} regions of proxies for text ({truths[0].mean():.0%} hold it), {len(texture)} for texture at 1 : 2 "
         f"({truths[1].mean():.0%} too fine), {len(texture_large)} of the originals at 1 : 5.6 ({truths[2].mean():.0%}). "
-        "Routing: inpaint_classical on holes in 320 px of the development photographs, mean SSIM "
+        "Routing: inpaint_patch on holes in 320 px of the development photographs, mean SSIM "
         f"{routing.full:.4f} always at full size, {routing.half:.4f} always at half size, {routing.routed:.4f} routed "
         f"({routing.sent_to_full:.0%} at full size).",
         (

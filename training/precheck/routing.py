@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 
-from training.text.detection import loaded
+from training.served import loaded, patch
 from training.text.evaluate import photographs
 
 U8 = NDArray[np.uint8]
@@ -100,7 +100,7 @@ def main() -> None:
     given = parser.parse_args()
     precheck = given.repository / "precheck" / "1"
     model = loaded(precheck / "scores.py").Precheck(precheck / "model.onnx")
-    fill = loaded(given.repository / "inpaint_classical" / "1" / "exemplar.py").fill
+    fill = patch(given.repository)
 
     def score(image: U8, region: NDArray[np.bool_]) -> float:
         return float(model.scores(image, region[..., None].view(np.uint8))[1])

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.precheck.regions import Item, ring, texture_item
-from training.text.detection import loaded
+from training.served import loaded
 from training.text.train import photographs
 
 F64 = NDArray[np.float64]

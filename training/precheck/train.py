@@ -19,7 +19,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from training.loop import Run, rate, run_until
 from training.precheck.network import PrecheckNet
 from training.precheck.regions import Item, text_item
-from training.text.detection import loaded
+from training.served import loaded
 from training.text.train import photographs
 
 PEAK_RATE = 2e-3

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.evaluate import Options, Picture, Table
+from training.served import classical, loaded
 from training.text import ocr
-from training.text.detection import detector, loaded
+from training.text.detection import detector
 from training.text.generator import Sample, sample
 
 U8 = NDArray[np.uint8]
@@ -56,7 +57,7 @@ def served(repository: Path) -> Remove:
     """The text_removal of the repository, by the files that serve it, with the detector and the fill that it calls."""
     folder = repository / "text_removal" / "1"
     removal, find = loaded(folder / "removal.py"), loaded(folder / "strokes.py").StrokeFinder(folder)
-    fill = loaded(repository / "inpaint_classical" / "1" / "exemplar.py").fill
+    fill = classical(repository)
     detect = detector(repository).probability
 
     def remove(image: U8, mask: U8) -> tuple[U8, U8]:
@@ -90,7 +91,7 @@ def told(method: int) -> Callable[[Sample], U8]:
 
 def fill_told(repository: Path) -> Callable[[Sample], U8]:
     """The fill that is served, with the true strokes and the pixel beside them for its hole."""
-    fill = loaded(repository / "inpaint_classical" / "1" / "exemplar.py").fill
+    fill = classical(repository)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
 
     def restore(drawn: Sample) -> U8:
