@@ -68,14 +68,15 @@ async def test_any_cut_of_the_upload_gives_the_same_bytes(service: LocalService,
     assert np.array_equal(outcome.image(), image)
 
 
-async def test_a_hole_of_several_windows_gets_one_fill_with_the_texture_around_it(service: LocalService) -> None:
+@pytest.mark.parametrize("method", ["classical", "patch"])
+async def test_a_hole_of_several_windows_gets_one_fill_with_the_texture_around_it(service: LocalService, method: str) -> None:
     image = landscape(1300, 1200)
     mask = np.zeros((1300, 1200), np.uint8)
     cv2.ellipse(mask, (600, 650), (380, 420), 0, 0, 360, 255, -1)
     hole = mask > 0
     damaged = np.where(hole[:, :, None], np.uint8(255), image)
     async with RetouchClient(service.target) as client:
-        call = client.edit(damaged, mask, inpaint="classical", text_removal="never")
+        call = client.edit(damaged, mask, inpaint=method, text_removal="never")
         events = [event async for event in call]
         result = await call.result()
     assert "filled on the proxy first" in str(events[0])
