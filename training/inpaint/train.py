@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.drawn import samples
 from training.inpaint.network import Refiner, share_of
-from training.inpaint.seen import NAME, samples
+from training.inpaint.seen import NAME, SHAPE
 from training.loop import Run, arguments, prepared, rate, run_until
 from training.perceptual import Perceptual
 from training.served import U8, loaded
@@ -60,7 +61,7 @@ def losses(model: Refiner, perceptual: Perceptual, batch: Tensor, shift: tuple[i
 def train(options: argparse.Namespace) -> None:
     device = prepared(options.seed, options.threads, options.device)
     folder = options.runs / NAME
-    path, drawn = folder / "checkpoint.pt", samples(folder / "samples.u8", "r")
+    path, drawn = folder / "checkpoint.pt", samples(folder / "samples.u8", SHAPE, "r")
     model, average = Refiner().to(device), Refiner().to(device)
     average.load_state_dict(model.state_dict())
     model.to(memory_format=torch.channels_last)

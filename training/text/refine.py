@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.drawn import samples
 from training.loop import Run, arguments, prepared, rate, run_until
 from training.text.network import Refiner
-from training.text.seen import samples
+from training.text.seen import NAME, SHAPE
 from training.text.train import stroke_losses
 
 PEAK_RATE = 2e-3
@@ -23,7 +24,7 @@ log = logging.getLogger("train")
 
 
 def losses(model: Refiner, batch: Tensor) -> dict[str, Tensor]:
-    """Of a batch [N, CHANNELS, H, W] uint8: what is seen, and the truth."""
+    """Of a batch [N, C, H, W] uint8: what is seen, and the truth."""
     pixels = (batch.float() / 255).contiguous(memory_format=torch.channels_last)
     seen, strokes = pixels[:, :-1], pixels[:, -1:]
     return stroke_losses(model(seen), strokes)
@@ -31,8 +32,8 @@ def losses(model: Refiner, batch: Tensor) -> dict[str, Tensor]:
 
 def train(options: argparse.Namespace) -> None:
     device = prepared(options.seed, options.threads, options.device)
-    folder = options.runs / "text_refiner"
-    path, drawn = folder / "checkpoint.pt", samples(folder / "samples.u8", "r")
+    folder = options.runs / NAME
+    path, drawn = folder / "checkpoint.pt", samples(folder / "samples.u8", SHAPE, "r")
     model, average = Refiner().to(device), Refiner().to(device)
     average.load_state_dict(model.state_dict())
     model.to(memory_format=torch.channels_last)
