@@ -84,6 +84,17 @@ class Run:
             torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), 1 - decay)
 
 
+def begun(model: nn.Module, average: nn.Module, checkpoint: Path | None) -> Run:
+    """A run with Adam, its two networks alike; or, where the checkpoint is there, that run going on."""
+    average.load_state_dict(model.state_dict())
+    model.to(memory_format=torch.channels_last)
+    run = Run(model, average, torch.optim.Adam(model.parameters(), betas=(0.9, 0.99)))
+    if checkpoint and checkpoint.exists():
+        run.load(checkpoint)
+        logging.info("resumed at step %d, %.0f s", run.step, run.seconds)
+    return run
+
+
 class Beside(Protocol):
     """What else a run trains, and keeps in a checkpoint of its own: a discriminator."""
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from training.drawn import samples
 from training.inpaint.network import Refiner, share_of
 from training.inpaint.seen import NAME, SHAPE
-from training.loop import Run, arguments, prepared, rate, run_until
+from training.loop import arguments, begun, prepared, rate, run_until
 from training.perceptual import Perceptual
 from training.served import U8, loaded
 
@@ -63,12 +63,7 @@ def train(options: argparse.Namespace) -> None:
     folder = options.runs / NAME
     path, drawn = folder / "checkpoint.pt", samples(folder / "samples.u8", SHAPE, "r")
     model, average = Refiner().to(device), Refiner().to(device)
-    average.load_state_dict(model.state_dict())
-    model.to(memory_format=torch.channels_last)
-    run = Run(model, average, torch.optim.Adam(model.parameters(), betas=(0.9, 0.99)))
-    if options.resume and path.exists():
-        run.load(path)
-        log.info("resumed at step %d, %.0f s", run.step, run.seconds)
+    run = begun(model, average, path if options.resume else None)
     perceptual = Perceptual(options.data / "lpips", device)
     shown = loaded(options.repository / NAME / "1" / "refiner.py")
 

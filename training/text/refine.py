@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from training.drawn import samples
-from training.loop import Run, arguments, prepared, rate, run_until
+from training.loop import arguments, begun, prepared, rate, run_until
 from training.text.network import Refiner
 from training.text.seen import NAME, SHAPE
 from training.text.train import stroke_losses
@@ -35,12 +35,7 @@ def train(options: argparse.Namespace) -> None:
     folder = options.runs / NAME
     path, drawn = folder / "checkpoint.pt", samples(folder / "samples.u8", SHAPE, "r")
     model, average = Refiner().to(device), Refiner().to(device)
-    average.load_state_dict(model.state_dict())
-    model.to(memory_format=torch.channels_last)
-    run = Run(model, average, torch.optim.Adam(model.parameters(), betas=(0.9, 0.99)))
-    if options.resume and path.exists():
-        run.load(path)
-        log.info("resumed at step %d, %.0f s", run.step, run.seconds)
+    run = begun(model, average, path if options.resume else None)
 
     def step(progress: float) -> dict[str, Tensor]:
         first = run.step * options.batch
