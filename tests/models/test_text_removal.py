@@ -30,6 +30,11 @@ def everything(image: U8, hint: U8) -> U8:
     return full_mask(image)
 
 
+def unlike(image: U8, mask: U8) -> U8:
+    """A fill that changes every pixel: what is a stroke is told by what the model takes for one alone."""
+    return image ^ np.uint8(128)
+
+
 def untouched(*pictures: U8) -> U8:
     raise AssertionError("there was nothing to look for")
 
@@ -69,7 +74,7 @@ def test_only_strokes_change(removal: ModuleType, find: Any, exemplar: ModuleTyp
 
 
 def test_strokes_are_believed_only_where_they_come_near_what_the_detector_saw(
-    removal: ModuleType, exemplar: ModuleType
+    removal: ModuleType,
 ) -> None:
     drawn, _ = captioned(texture(200, 400))
     box = full_mask(drawn, 0)
@@ -83,7 +88,7 @@ def test_strokes_are_believed_only_where_they_come_near_what_the_detector_saw(
         found[rows[-1] + removal.NEAR_PX + 4 :, columns[0] + 60 : columns[0] + 64] = 255
         return found
 
-    done = removal.remove_text(drawn, full_mask(drawn), telling(box), find, exemplar.fill)
+    done = removal.remove_text(drawn, full_mask(drawn), telling(box), find, unlike)
     assert (done.strokes[90 - removal.CONTEXT_PX + 20 : 150, 170:174] == 255).all()
     assert not done.strokes[:, 205:220].any()
 
@@ -101,7 +106,7 @@ def test_what_is_doubted_stays_beside_what_is_sure(removal: ModuleType, certaint
         white, black = ((image == value).all(axis=2, keepdims=True) for value in (255, 0))
         return np.where(white, np.uint8(certainty), np.where(black, np.uint8(110), np.uint8(0)))
 
-    done = removal.remove_text(picture, full_mask(picture), telling(box), find, lambda image, mask: image)
+    done = removal.remove_text(picture, full_mask(picture), telling(box), find, unlike)
     assert (done.strokes[95:105, 150:250] == 255).all()
     assert (done.strokes[110:116, 180:200] == 255).all() == goes
     assert done.strokes[110:116, 180:200].any() == goes
@@ -109,7 +114,7 @@ def test_what_is_doubted_stays_beside_what_is_sure(removal: ModuleType, certaint
 
 @pytest.mark.parametrize(("deviation", "goes"), [(2, True), (30, False)])
 def test_an_outline_that_the_network_misses_goes_where_the_ground_is_calm(
-    removal: ModuleType, exemplar: ModuleType, deviation: int, goes: bool
+    removal: ModuleType, deviation: int, goes: bool
 ) -> None:
     ground = 120 + deviation * np.random.default_rng(0).standard_normal((200, 400, 3))
     picture = np.clip(ground, 0, 255).astype(np.uint8)
@@ -121,7 +126,7 @@ def test_an_outline_that_the_network_misses_goes_where_the_ground_is_calm(
 
     box = full_mask(picture, 0)
     box[85:115, 140:260] = 255
-    done = removal.remove_text(picture, full_mask(picture), telling(box), find, exemplar.fill)
+    done = removal.remove_text(picture, full_mask(picture), telling(box), find, unlike)
     assert (done.strokes[95:105, 152:248] == 255).all()
     outline = full_mask(picture, 0)
     outline[91:109, 146:254] = 1
@@ -137,7 +142,7 @@ def test_strokes_outside_the_mask_are_no_source_of_the_fill(removal: ModuleType)
 
     def fill(image: U8, hole: U8) -> U8:
         holes.append(hole)
-        return image
+        return unlike(image, hole)
 
     done = removal.remove_text(drawn, mask, telling(text_box(changed)), everything, fill)
     # The network looks CONTEXT_PX further than the mask: what it finds there is a hole to the fill, and kept in the result.
@@ -185,7 +190,7 @@ def test_the_same_input_gives_the_same_output(removal: ModuleType, find: Any, ex
     np.testing.assert_array_equal(one.strokes, two.strokes)
 
 
-def test_tall_letters_are_found_at_a_smaller_size(removal: ModuleType, exemplar: ModuleType) -> None:
+def test_tall_letters_are_found_at_a_smaller_size(removal: ModuleType) -> None:
     def detect(image: U8) -> U8:
         found = nothing(image)
         if image.shape[0] == 128:  # a quarter of 512
@@ -193,8 +198,33 @@ def test_tall_letters_are_found_at_a_smaller_size(removal: ModuleType, exemplar:
         return found
 
     picture = texture(512, 512)
-    done = removal.remove_text(picture, full_mask(picture), detect, everything, exemplar.fill)
+    done = removal.remove_text(picture, full_mask(picture), detect, everything, unlike)
     assert (done.strokes[220:300, 60:420] == 255).all()
+
+
+def test_what_is_faint_is_found_with_its_contrast_evened(removal: ModuleType) -> None:
+    grain = np.random.default_rng(0).normal(70, 2, (256, 256, 1))
+    picture = np.rint(grain).astype(np.uint8).repeat(3, axis=2)
+    picture[100:120, 60:200] += 12
+
+    def detect(image: U8) -> U8:
+        """Blind to what departs from the picture by less than 16 levels."""
+        smooth = cv2.blur(image[..., 0], (9, 9)).astype(int)
+        return (np.abs(smooth - np.median(smooth)) >= 16)[..., None].astype(np.uint8) * np.uint8(255)
+
+    assert not detect(picture).any()
+    done = removal.remove_text(picture, full_mask(picture), detect, everything, unlike)
+    assert (done.strokes[100:120, 60:200] == 255).all()
+
+
+@pytest.mark.parametrize(("levels", "goes"), [(3, False), (4, True)])
+def test_what_the_fill_would_hardly_change_stays(removal: ModuleType, levels: int, goes: bool) -> None:
+    picture = texture(160, 320) // 2
+    done = removal.remove_text(
+        picture, full_mask(picture), telling(full_mask(picture)), everything, lambda image, mask: image + np.uint8(levels)
+    )
+    assert (done.strokes == (255 if goes else 0)).all()
+    np.testing.assert_array_equal(done.result, picture + np.uint8(levels if goes else 0))
 
 
 def test_copies_of_a_watermark_that_the_detector_overlooks_go_too(removal: ModuleType, find: Any, exemplar: ModuleType) -> None:
