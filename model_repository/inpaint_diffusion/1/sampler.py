@@ -25,6 +25,8 @@ OCTAVE_SIGMA = 1.5
 """Of each finer level, by the deviation of what it adds."""
 LAST_SIGMA = 0.05
 """Where a level ends, by where it began."""
+LAST_SHARPNESS = 16.0
+"""How much more the likest patches count in the last vote, which is seen, than in those before."""
 MIN_SOURCES = 48
 THIN_PX = 3.0
 """A hole whose innermost pixel is this near to a known one is begun with a membrane."""
@@ -144,7 +146,7 @@ def _rim_corrected(level: Level, matches: Matches) -> U8:
     """
     wide = cv2.dilate(level.hole.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
     rim = wide & ~level.hole
-    guess = voted(level, wide, matches, 1.0, sharpness=4.0)
+    guess = voted(level, wide, matches, 1.0, LAST_SHARPNESS)
     if not rim.any():
         return _rounded(guess)
     error = np.where(rim[..., None], level.window - guess, 0.0).astype(np.float32)
