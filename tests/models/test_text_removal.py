@@ -73,9 +73,7 @@ def test_only_strokes_change(removal: ModuleType, find: Any, exemplar: ModuleTyp
     assert set(np.unique(done.strokes)) == {0, 255}
 
 
-def test_strokes_are_believed_only_where_they_come_near_what_the_detector_saw(
-    removal: ModuleType,
-) -> None:
+def test_strokes_are_believed_only_where_they_come_near_what_the_detector_saw(removal: ModuleType) -> None:
     drawn, _ = captioned(texture(200, 400))
     box = full_mask(drawn, 0)
     box[90:110, 150:250] = 255
