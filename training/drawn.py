@@ -41,6 +41,7 @@ def write(description: str, run: str, shape: tuple[int, ...], count: int, prepar
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
         file.truncate(given.count * int(np.prod(shape)))
+    prepare(given)  # decodes the photographs where no run has yet: a worker may not start others to do it
     with get_context("fork").Pool(given.workers) as pool:
         shares = [range(first, given.count, given.workers) for first in range(given.workers)]
         pool.map(partial(_write, path, shape, given, prepare), shares, chunksize=1)
