@@ -44,10 +44,12 @@ def patch(repository: Path) -> Fill:
 
 def diffusion(repository: Path, seed: int) -> Fill:
     """inpaint_diffusion, without a guide."""
-    draw = loaded(repository / "inpaint_diffusion" / "1" / "sampler.py").fill
+    folder = repository / "inpaint_diffusion" / "1"
+    draw = loaded(folder / "sampler.py").fill
+    refine = loaded(folder / "refiner.py").Refiner(folder, flipped=True)
 
     def fill(image: U8, mask: U8) -> U8:
         nothing = np.zeros((*mask.shape, 4), np.uint8)
-        return draw(image, mask[:, :, None], nothing, nothing[:1, :1], 1, seed)
+        return refine(draw(image, mask[:, :, None], nothing, nothing[:1, :1], 1, seed), mask[:, :, None])
 
     return fill

@@ -6,6 +6,7 @@ from typing import Any
 
 import onnx
 import torch
+from onnx import numpy_helper
 from torch import Tensor, nn
 
 OPSET = 17
@@ -48,6 +49,13 @@ def to_onnx(model: Any, inputs: dict[str, int], output: str, path: Path) -> None
     made.ir_version = IR_VERSION
     onnx.checker.check_model(made, full_check=True)
     onnx.save(made, path)
+
+
+def put_back(model: nn.Module, path: Path) -> None:
+    """Puts the weights of a file that `to_onnx` wrote into the model; what the file has not stays as it is."""
+    held = {each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in onnx.load(path).graph.initializer}
+    weights = {name: held[f"model.{name}"] for name in model.state_dict() if f"model.{name}" in held}
+    model.load_state_dict(weights, strict=False)
 
 
 def averaged(model: nn.Module, checkpoint: Path) -> str:

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 DILATIONS = (1, 2, 4, 1)
-MULTIPLE_PX = 16
-"""Of both sides of a picture whose pixels are unshuffled by two before they enter."""
 
 
 class Residual(nn.Module):

@@ -47,12 +47,21 @@ def test_a_hole_without_surroundings_comes_back(refine: Any) -> None:
     np.testing.assert_array_equal(refine(image, np.full((64, 64, 1), 255, np.uint8)), image)
 
 
-def test_deep_in_a_hole_the_fill_stays(refine: Any) -> None:
+def test_deep_in_a_hole_only_the_light_of_the_fill_changes(refine: Any) -> None:
+    image, mask = stripes(160, 160), box(160, 160, slice(40, 120), slice(40, 120))
+    rng = np.random.default_rng(0)
+    image[40:120, 40:120] = rng.integers(98, 158, (80, 80, 1))
+    change = (refine(image, mask).astype(float) - image)[64:96, 64:96]
+    assert (change - cv2.GaussianBlur(change, (0, 0), 2.0)).std() < 0.2 * change.std()
+
+
+def test_where_a_guide_led_the_depth_of_the_fill_stays(refine: Any) -> None:
     image, mask = stripes(160, 160), box(160, 160, slice(40, 120), slice(40, 120))
     image[40:120, 40:120] = 128
-    result = refine(image, mask)
+    result = refine(image, mask, np.full((160, 160, 4), 255, np.uint8))
     assert (result[62:98, 62:98] == 128).all()
     assert (result[41:44, 60:100] != 128).any()
+    np.testing.assert_array_equal(refine(image, mask, np.zeros((160, 160, 4), np.uint8)), refine(image, mask))
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -1,7 +1,7 @@
 """Writes a checkpoint's averaged weights as ONNX: `python -m training.inpaint.export`.
 
 `seen` [N, H, W, 7], a filled picture, another with a smooth fill and the depth of the hole, -> `result` [N, H, W, 3], both
-uint8; H and W multiples of 16.
+uint8; H and W multiples of 32.
 """
 
 import argparse

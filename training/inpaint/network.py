@@ -1,22 +1,29 @@
-"""Corrects a fill near what is known: where it meets its surroundings, and all of it where the hole is thin.
+"""Corrects a fill: its light everywhere, and all of it near what is known, where it meets its surroundings.
 
 inpaint_classical copies texture, and joins it by a harmonic function: it carries no edge across a scratch, and what it copied
 may not belong. A small U-Net sees its fill beside a smooth one and learns which to believe where, and what both have wrong. As
 the second of two networks in Yu et al., "Generative Image Inpainting with Contextual Attention", CVPR 2018, it corrects and
-does not invent: deep in a hole the fill stays as it is, where a network of this size would only blur it.
+does not invent: deep in a hole, where a network of this size would only blur it, the fill keeps its detail. It does not keep
+its light: what is copied has that of the place it comes from, and another U-Net, on the picture a quarter the size, says what
+its lower frequencies lack.
 """
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, pixel_shuffle, pixel_unshuffle
+from torch.nn.functional import avg_pool2d, conv2d, interpolate, pixel_shuffle, pixel_unshuffle
 
 from training.unet import UNet, centred, initialise
 
 CHANNELS = (32, 64, 64)
+TONE_CHANNELS, TONE_PX = (48, 64, 96, 96), 4
+MULTIPLE_PX = 8 * TONE_PX
+"""Of both sides: the light's U-Net halves what it sees three times."""
 DEPTH_LEVELS = 12
 """Levels of 255 for a pixel of depth: how far a pixel of the hole is from what is known, up to 21 px."""
 FADES = 1.5
 """The correction is whole down to 7 px, a third of that depth, and fades to nothing at 21."""
+TONE_RISES_PX = 4.0
+"""How deep in the hole the tone's correction is whole: at the rim the fill has the light of what it meets."""
 
 
 def share_of(depth: Tensor) -> Tensor:
@@ -24,11 +31,33 @@ def share_of(depth: Tensor) -> Tensor:
     return (depth * (255 / DEPTH_LEVELS)).clamp(max=1) * (FADES * (1 - depth)).clamp(max=1)
 
 
+class Tone(nn.Module):
+    """What the fill's lower frequencies lack, [N, 3, H, W]: a U-Net that sees the picture in means of TONE_PX.
+
+    What is copied from elsewhere has that place's light. Begins with 0.3 of the way to the smooth fill.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = UNet(3 + 3 + 2, TONE_CHANNELS)
+        self.head = nn.Conv2d(TONE_CHANNELS[0], 4, 3, padding=1)
+        initialise(self)
+        nn.init.zeros_(self.head.weight)
+        with torch.no_grad():
+            self.head.bias[3] = -0.85
+
+    def forward(self, fill: Tensor, smooth: Tensor, hole: Tensor, depth: Tensor) -> Tensor:
+        small = avg_pool2d(torch.cat([centred(fill), 4 * (smooth - fill), hole, depth], 1), TONE_PX)
+        said = self.head(self.body(small))
+        lacks = 0.25 * (torch.sigmoid(said[:, 3:]) * small[:, 3:6] + said[:, :3])
+        return interpolate(lacks, scale_factor=float(TONE_PX), mode="bilinear", align_corners=False)
+
+
 class Refiner(nn.Module):
     """seen float [N, 7, H, W] in [0, 1] -> the picture corrected in the hole, [N, 3, H, W].
 
-    seen: the filled picture, another whose fill is smooth, the depth. H and W are multiples of 16. Begins with little of a
-    correction.
+    seen: the filled picture, another whose fill is smooth, the depth. H and W are multiples of MULTIPLE_PX. Begins with little
+    of a correction.
     """
 
     def __init__(self) -> None:
@@ -39,12 +68,14 @@ class Refiner(nn.Module):
         nn.init.zeros_(self.head.weight)
         with torch.no_grad():
             self.head.bias[12:] = -1.5  # a fifth of the smooth fill
+        self.tone = Tone()  # initialised by itself
         taps = torch.tensor([0.25, 0.5, 0.25])
         self.register_buffer("binomial", torch.outer(taps, taps).expand(4, 1, 3, 3).contiguous(), persistent=False)
 
     def forward(self, seen: Tensor) -> Tensor:
         fill, smooth, depth = seen[:, :3], seen[:, 3:6], seen[:, 6:]
         hole = (depth * (255 / DEPTH_LEVELS)).clamp(max=1)
+        fill = fill + (depth * (255 / DEPTH_LEVELS / TONE_RISES_PX)).clamp(max=1) * self.tone(fill, smooth, hole, depth)
         shown = torch.cat([centred(fill), 4 * (smooth - fill), hole, depth], 1)
         said = pixel_shuffle(self.head(self.body(pixel_unshuffle(shown, 2))), 2)
         # Each of four neighbours comes from other weights: without this they draw grids of 2 px, which LPIPS takes for texture.

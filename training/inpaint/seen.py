@@ -26,6 +26,11 @@ GROWN_PX = (1, 3)
 """By how much the strokes of text are grown, as text_removal grows what it has found."""
 
 
+def is_text(index: int, share: float = TEXT_SHARE) -> bool:
+    """Whether the hole of a sample is overlay text; with a smaller `share`, whether it would be one of so many."""
+    return np.random.default_rng((SEED, index)).random() < share
+
+
 def damaged(photos: list[U8], index: int) -> tuple[U8, U8, U8]:
     """image and truth [P, P, 3], hole [P, P], 255 in it. Beside the strokes of text the image is as overlays leave it."""
     rng = np.random.default_rng((SEED, index))

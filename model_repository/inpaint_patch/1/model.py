@@ -26,4 +26,4 @@ class TritonPythonModel:
         _, mask = image_and_mask(request)
         given = {name: pb_utils.get_input_tensor_by_name(request, name) for name in PASSED_ON}
         inputs = {name: array_of(tensor) for name, tensor in given.items() if tensor is not None}
-        return {"result": self._refine(called(request, self._fill_model, **inputs), mask)}
+        return {"result": self._refine(called(request, self._fill_model, **inputs), mask, inputs.get("guide"))}

@@ -12,9 +12,11 @@ U8 = NDArray[np.uint8]
 cv2.setNumThreads(1)
 
 DEPTH_LEVELS = 12
-"""Levels of 255 for a pixel of depth, as the network has it: what is 21 px deep in the hole, or deeper, stays as it is."""
+"""Levels of 255 for a pixel of depth, as the network has it: it tells depths apart up to 21 px."""
+LED_FADES = 1.5
+"""Where a guide led, the correction is whole down to 7 px, a third of that, and fades to nothing at 21."""
 SMOOTH_RADIUS_PX = 3
-CONTEXT_PX, MULTIPLE_PX = 64, 16
+CONTEXT_PX, MULTIPLE_PX = 64, 32
 
 
 def seen(filled: U8, hole: U8) -> U8:
@@ -33,20 +35,29 @@ def depth_of(hole: U8) -> U8:
 
 
 class Refiner:
-    """The exported network of a folder, in an ONNX Runtime session of `threads` threads."""
+    """The exported network of a folder, in an ONNX Runtime session of one thread.
 
-    def __init__(self, folder: Path, threads: int = 1) -> None:
+    With `flipped` its answer is the mean of four, of the picture as it is, mirrored, upside down and both: what one gets wrong
+    the others need not (Lim et al., "Enhanced Deep Residual Networks", CVPRW 2017: geometric self-ensemble).
+    """
+
+    def __init__(self, folder: Path, *, flipped: bool = False) -> None:
         import onnxruntime  # here, so that the other files can be read and tested without the runtime
 
         options: Any = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = 1
         options.inter_op_num_threads = 1
         # Holes differ in size, and the arena would keep the largest of each shape for good.
         options.enable_cpu_mem_arena = False
+        self._views = [np.s_[::y, ::x] for y in (1, -1) for x in (1, -1)][: 4 if flipped else 1]
         self._session = onnxruntime.InferenceSession(folder / "model.onnx", options, providers=["CPUExecutionProvider"])
 
-    def __call__(self, filled: U8, mask: U8) -> U8:
-        """`filled` [H,W,3] with its pixels where `mask` [H,W,1] > 0 corrected, all others as they came; both uint8."""
+    def __call__(self, filled: U8, mask: U8, guide: U8 | None = None) -> U8:
+        """`filled` [H,W,3] with its pixels where `mask` [H,W,1] > 0 corrected, all others as they came; all uint8.
+
+        Where `guide` [H,W,4] has confidence (> 0) only what is near the hole's edge is: deeper in, several windows share what
+        it tells, and each would correct it otherwise.
+        """
         hole = mask[..., 0] > 0
         window = _window(hole)
         if window is None or hole.all():
@@ -54,7 +65,11 @@ class Refiner:
         shown = seen(np.ascontiguousarray(filled[window]), mask[..., 0][window])
         height, width = shown.shape[:2]
         padded = np.pad(shown, ((0, -height % MULTIPLE_PX), (0, -width % MULTIPLE_PX), (0, 0)), mode="edge")
-        corrected = self._session.run(["result"], {"seen": padded[None]})[0][0, :height, :width]
+        answers = [self._session.run(["result"], {"seen": padded[view][None]})[0][0][view] for view in self._views]
+        corrected = np.rint(np.mean(answers, axis=0))[:height, :width].astype(np.uint8)
+        if guide is not None:
+            share = np.where(guide[window][..., 3] > 0, np.clip(LED_FADES * (1 - shown[..., 6] / 255.0), 0, 1), 1)[..., None]
+            corrected = np.rint(share * corrected + (1 - share) * filled[window]).astype(np.uint8)
         result = filled.copy()
         result[window] = np.where(hole[window][..., None], corrected, filled[window])
         return result
