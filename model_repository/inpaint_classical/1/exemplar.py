@@ -12,6 +12,7 @@ Words: a *target* is the centre of a patch that touches the hole, a *source* the
 flat indices (y * width + x) of interior pixels, at least RADIUS_PX from the border, so that every patch is whole.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -87,11 +88,16 @@ class Level:
         return self.hole.shape[1]
 
 
-def fill(image: U8, mask: U8) -> U8:
+Begin = Callable[[Level], F32]
+"""What the search begins with: the coarsest level's picture, filled."""
+
+
+def fill(image: U8, mask: U8, begin: Begin | None = None) -> U8:
     """Return `image` with every pixel where `mask` > 0 replaced; all other pixels are returned as they came.
 
-    image [H,W,3] uint8, mask [H,W] or [H,W,1] uint8; any size from 1 x 1. The result does not depend on the pixels in
-    the hole. A hole without surroundings (mask > 0 everywhere) becomes mid-grey: nothing is known of it.
+    image [H,W,3] uint8, mask [H,W] or [H,W,1] uint8; any size from 1 x 1; begin: `first_guess` where it is None. The
+    result does not depend on the pixels in the hole. A hole without surroundings (mask > 0 everywhere) becomes mid-grey:
+    nothing is known of it.
     """
     hole = mask.reshape(image.shape[:2]) > 0
     result = image.copy()
@@ -102,7 +108,7 @@ def fill(image: U8, mask: U8) -> U8:
         return result
     window = _surroundings(hole)
     inner_hole = hole[window]
-    result[window][inner_hole] = _fill_crop(image[window], inner_hole)[inner_hole]
+    result[window][inner_hole] = _fill_crop(image[window], inner_hole, begin or first_guess)[inner_hole]
     return result
 
 
@@ -117,7 +123,7 @@ def _surroundings(hole: Bools) -> tuple[slice, slice]:
     return spans[0], spans[1]
 
 
-def _fill_crop(image: U8, hole: Bools) -> U8:
+def _fill_crop(image: U8, hole: Bools, begin: Begin) -> U8:
     """`fill` for a picture that has pixels both in and outside the hole."""
     known = image.astype(np.float32)
     known[hole] = 0.0
@@ -126,7 +132,7 @@ def _fill_crop(image: U8, hole: Bools) -> U8:
         return _rounded(membrane(known, ~hole))
     rng = np.random.default_rng(SEED)
     nearest = np.zeros(0, np.intp)
-    current = _first_guess(levels[-1])
+    current = begin(levels[-1])
     lively = _due_liveliness(levels[-1], current)
     costs = np.zeros(0, np.float32)
     for depth in range(len(levels) - 1, -1, -1):
@@ -273,7 +279,7 @@ def _described(picture: F32, centres: Flat, basis: F32) -> F32:
 # --- the first guess ---
 
 
-def _first_guess(level: Level) -> F32:
+def first_guess(level: Level) -> F32:
     """The coarsest picture, filled: a thin hole in a large picture by a membrane, any other by peeling."""
     return _peeled(level) if _pairs(level) <= PEELED_PAIRS else membrane(level.picture, ~level.hole)
 

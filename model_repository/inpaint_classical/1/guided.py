@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from exemplar import RADIUS_PX, SIDE_PX, fill, membrane
+from exemplar import RADIUS_PX, SIDE_PX, Begin, fill, membrane
 from exemplar import _halved as halved
 from exemplar import _patches as patches
 from numpy.typing import NDArray
@@ -45,7 +45,7 @@ RIM_PX, ALONG_PX, REACH_PX, MOST_LEVELS = 3, 4.0, 24.0, 24.0
 SEED = 20240229
 
 
-def fill_guided(image: U8, mask: U8, guide: U8, reference: U8, guide_px: int) -> U8:
+def fill_guided(image: U8, mask: U8, guide: U8, reference: U8, guide_px: int, begin: Begin | None = None) -> U8:
     """`image` with the pixels where `mask` > 0 replaced; as `exemplar.fill` where the guide has no confidence.
 
     image [H,W,3]; mask [H,W,1]; guide [H,W,4]: RGB and confidence, 0: none; reference [h,w,4]: further pixels of the picture,
@@ -54,11 +54,11 @@ def fill_guided(image: U8, mask: U8, guide: U8, reference: U8, guide_px: int) ->
     hole = mask.reshape(image.shape[:2]) > 0
     led = hole & (guide[..., 3] > 0)
     if not led.any():
-        return fill(image, mask)
+        return fill(image, mask, begin)
     result = image.copy()
     result[led] = _detailed(image, hole, np.where(led[..., None], guide[..., :3], 0), led, reference, guide_px)[led]
     rest = hole & ~led
-    return fill(result, rest.astype(np.uint8) * 255) if rest.any() else result
+    return fill(result, rest.astype(np.uint8) * 255, begin) if rest.any() else result
 
 
 @dataclass(frozen=True, slots=True)

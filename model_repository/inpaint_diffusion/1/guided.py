@@ -1,0 +1,1 @@
+../../inpaint_classical/1/guided.py

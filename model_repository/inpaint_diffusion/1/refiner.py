@@ -1,0 +1,1 @@
+../../inpaint_patch/1/refiner.py
