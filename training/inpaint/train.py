@@ -24,7 +24,7 @@ from training.traced import put_back
 
 PEAK_RATE = 1e-3
 CROP_PX = 256
-L1_WEIGHT = 1.5  # so that LPIPS counts twice as much
+L1_WEIGHT = 1.5  # so that LPIPS counts two to three times as much
 LESS_TEXT = 0.15
 """How many of the samples are text with `--less-text`: most of its strokes are filled by text_removal, with another model."""
 log = logging.getLogger("train")

@@ -45,6 +45,24 @@ def image_and_mask(request):
     return image, mask
 
 
+def guidance(request, image):
+    """The inputs `guide` [H,W,4], `guide_px` and `reference` [h,w,4]; what tells nothing where they were left out.
+
+    ValueError where image [H,W,3] and guide differ in size.
+    """
+    guide, guide_px = _optional(request, "guide", image.shape), pb_utils.get_input_tensor_by_name(request, "guide_px")
+    if guide.shape[:2] != image.shape[:2]:
+        raise ValueError(f"image is {list(image.shape[:2])} px and guide {list(guide.shape[:2])} px; they must agree")
+    return guide, 1 if guide_px is None else int(array_of(guide_px)[0]), _optional(request, "reference", (1, 1))
+
+
+def _optional(request, name, shape):
+    """The input `name` as [H,W,4] uint8; zeros of `shape`, which tell nothing, where it was left out."""
+    if pb_utils.get_input_tensor_by_name(request, name) is None:
+        return np.zeros((*shape[:2], 4), np.uint8)
+    return picture(request, name, 4)
+
+
 def answered(answer, request):
     """The response that answer(request) gives as {name: array}, or an error of this request alone."""
     if request.is_cancelled():

@@ -67,7 +67,7 @@ class Refiner:
         padded = np.pad(shown, ((0, -height % MULTIPLE_PX), (0, -width % MULTIPLE_PX), (0, 0)), mode="edge")
         answers = [self._session.run(["result"], {"seen": padded[view][None]})[0][0][view] for view in self._views]
         corrected = np.rint(np.mean(answers, axis=0))[:height, :width].astype(np.uint8)
-        if guide is not None:
+        if guide is not None and guide[window][..., 3].any():
             share = np.where(guide[window][..., 3] > 0, np.clip(LED_FADES * (1 - shown[..., 6] / 255.0), 0, 1), 1)[..., None]
             corrected = np.rint(share * corrected + (1 - share) * filled[window]).astype(np.uint8)
         result = filled.copy()
