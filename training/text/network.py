@@ -1,10 +1,8 @@
-"""Finds the strokes of overlay text and says what stood under them, in one pass; and corrects what was found.
+"""Finds the strokes of overlay text, and corrects what was found by what the colours say.
 
 Two U-Nets (Ronneberger et al., MICCAI 2015) that begin at half resolution (pixel unshuffle, Shi et al., CVPR 2016). The
-first gives a probability of stroke for each pixel; a text detector's map tells it what is text, it finds the pixels.
-Between them the strokes are filled by pull-push (Gortler et al., SIGGRAPH 1996): a pyramid of means weighted by what is not
-stroke, a membrane for the price of a few additions. The second corrects that fill: under half-transparent strokes the
-picture is still there, and the output may take any multiple of it, which is what un-mixing needs.
+first gives a probability of stroke for each pixel; a text detector's map tells it what is text, it finds the pixels. The
+second is shown that, and how likely the colour of each pixel is a stroke's (colour.py of the model).
 """
 
 import torch
@@ -14,7 +12,6 @@ from torch.nn.functional import avg_pool2d, interpolate, max_pool2d, pixel_shuff
 from training.unet import UNet, centred, initialise
 
 STROKE_CHANNELS = (64, 96, 128, 160)
-FILL_CHANNELS = (64, 96, 128, 128)
 REFINER_CHANNELS = (32, 48, 64, 64)
 PYRAMID_LEVELS = 6
 CUES = 3
@@ -54,49 +51,30 @@ def contrasts(image: Tensor, hint: Tensor) -> Tensor:
     return 4 * torch.cat([(image - each).abs().amax(1, keepdim=True) for each in behind], 1)
 
 
-class TextRemover(nn.Module):
-    """image float [N, 3, H, W] and hint [N, 2, H, W] in [0, 1] -> (logits [N, 1, H, W], clean [N, 3, H, W]).
+class Finder(nn.Module):
+    """image float [N, 3, H, W] and hint [N, 2, H, W] in [0, 1] -> logits of a stroke, [N, 1, H, W].
 
-    H and W are multiples of 16; the hint is that of detection.py.
+    H and W are multiples of 16; the hint is the detector's map at full and at half size, as text_removal makes it.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.strokes = UNet(12 + 8 + 4 * CUES, STROKE_CHANNELS)
         self.stroke_head = nn.Conv2d(STROKE_CHANNELS[0], 4, 3, padding=1)
-        self.fill = UNet(12 + 12 + 4 + STROKE_CHANNELS[0], FILL_CHANNELS)
-        self.fill_head = nn.Conv2d(FILL_CHANNELS[0], 12 + 4, 3, padding=1)
         initialise(self)
-        with torch.no_grad():  # the heads begin near "no stroke" and "no correction"
+        with torch.no_grad():  # it begins near "no stroke"
             self.stroke_head.weight.mul_(0.3)
             self.stroke_head.bias.fill_(-2.0)
-            self.fill_head.weight.mul_(0.01)
 
-    def find(self, image: Tensor, hint: Tensor) -> tuple[Tensor, Tensor]:
-        """The logits, and the features they come from, [N, STROKE_CHANNELS[0], H / 2, W / 2]."""
+    def forward(self, image: Tensor, hint: Tensor) -> Tensor:
         seen = [pixel_unshuffle(part, 2) for part in (centred(image), hint, contrasts(image, hint))]
-        features = self.strokes(torch.cat(seen, 1))
-        return pixel_shuffle(self.stroke_head(features), 2).float(), features
-
-    def fill_in(self, image: Tensor, logits: Tensor, features: Tensor) -> Tensor:
-        """What stood under the strokes, [N, 3, H, W]."""
-        hole = torch.sigmoid(logits)
-        # Grown by a pixel: the colours beside a stroke are mixed with it.
-        base = pull_push(image, 1 - max_pool2d(hole, 3, 1, 1))
-        known = [pixel_unshuffle(part, 2) for part in (centred(image), centred(base), hole)]
-        correction = self.fill_head(self.fill(torch.cat([*known, features], 1))).float()
-        offset, gain = pixel_shuffle(correction[:, :12], 2), pixel_shuffle(correction[:, 12:], 2)
-        return base + gain * (image - base) + offset
-
-    def forward(self, image: Tensor, hint: Tensor) -> tuple[Tensor, Tensor]:
-        logits, features = self.find(image, hint)
-        return logits, self.fill_in(image, logits, features)
+        return pixel_shuffle(self.stroke_head(self.strokes(torch.cat(seen, 1))), 2).float()
 
 
 class Refiner(nn.Module):
     """What text_removal sees, float [N, 7, H, W] in [0, 1] -> logits of a stroke, [N, 1, H, W].
 
-    Image (3), the detector's map at two sizes (2), TextRemover's probability, the likelihood of the colour (colour.py). It
+    Image (3), the detector's map at two sizes (2), the Finder's probability, the likelihood of the colour (colour.py). It
     corrects that probability, and begins with no correction. H and W are multiples of 16.
     """
 
@@ -111,3 +89,11 @@ class Refiner(nn.Module):
         said = torch.logit(seen[:, 5:], eps=1 / 255)
         shown = torch.cat([centred(seen[:, :3]), seen[:, 3:5], 0.5 * said], 1)
         return pixel_shuffle(self.head(self.body(pixel_unshuffle(shown, 2))), 2).float() + said[:, :1]
+
+
+class Networks(nn.Module):
+    """Both of text_removal, which are trained side by side."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.finder, self.refiner = Finder(), Refiner()

@@ -1,35 +1,39 @@
-"""Trains text_removal: `python -m training.text.train --minutes 10 --device cuda --batch 32 --workers 12`.
+"""Trains the networks of text_removal: `python -m training.text.train --minutes 80`.
 
-The strokes: binary cross-entropy and Dice (Milletari et al., 3DV 2016). The fill: L1, and a little LPIPS so that letters do
-not stay as smooth ghosts, where strokes are or were found; it does not move the strokes. Sample n is drawn from (seed, n)
-alone and resuming is by itself, as in training/upscale/train.py.
+Each by binary cross-entropy and Dice (Milletari et al., 3DV 2016), side by side: the refiner sees what the finder says at that
+step, and how likely that makes the colours, by the code that is served. Sample n is drawn from (seed, n) alone, by processes
+that run the detector as well. Resuming is by itself.
 """
 
 import argparse
 import csv
 import logging
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import binary_cross_entropy_with_logits, max_pool2d
+from torch.nn.functional import binary_cross_entropy_with_logits
 from torch.utils.data import DataLoader, Dataset
 
 from training.data import FRACTIONS, load_photos
-from training.loop import Run, arguments, prepared, rate, run_until
-from training.perceptual import Perceptual
-from training.text.detection import HintMaker
+from training.loop import arguments, begun, prepared, rate, run_until
+from training.served import loaded
+from training.text.detection import detector
 from training.text.generator import sample
-from training.text.network import TextRemover
+from training.text.network import Networks
+from training.traced import put_back
 
+NAME = "text_removal"
 PEAK_RATE = 1.5e-3
-PATCH_PX = 256
+PATCH_PX = 320
 log = logging.getLogger("train")
 
 
-def photographs(data: Path, runs: Path, least_px: int = PATCH_PX) -> list[NDArray[np.uint8]]:
+def photographs(data: Path, runs: Path, least_px: int = 256) -> list[NDArray[np.uint8]]:
     """The training photographs without text of their own, each in several sizes from `least_px` on, memory-mapped."""
     folder = data / "photos" / "train"
     with (data / "LICENCES.csv").open() as listed:
@@ -41,85 +45,79 @@ def photographs(data: Path, runs: Path, least_px: int = PATCH_PX) -> list[NDArra
 
 
 class Samples(Dataset):
-    """Sample `index`: composited and clean [3, P, P] uint8, strokes [1, P, P] uint8."""
+    """Sample `index`: uint8 [6, P, P], composited picture (3), the detector's map at two sizes (2), strokes."""
 
-    def __init__(self, photos: list[NDArray[np.uint8]], seed: int, first: int, count: int) -> None:
-        self.photos, self.seed, self.first, self.count = photos, seed, first, count
+    def __init__(self, photos: list[NDArray[np.uint8]], repository: Path, seed: int, first: int) -> None:
+        self.photos, self.repository, self.seed, self.first = photos, repository, seed, first
 
     def __len__(self) -> int:
-        return self.count
+        return 10**9
 
-    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+    @cached_property
+    def served(self) -> tuple[Any, Any]:
+        """The model's order of work, and the detector: loaded by each process for itself."""
+        return loaded(self.repository / NAME / "1" / "removal.py"), detector(self.repository).probability
+
+    def __getitem__(self, index: int) -> Tensor:
         drawn = sample(self.photos, "train", self.seed, self.first + index, PATCH_PX)
-        pictures = (drawn.composited, drawn.clean, drawn.strokes[..., None])
-        return tuple(torch.from_numpy(np.ascontiguousarray(part.transpose(2, 0, 1)).astype(np.uint8)) for part in pictures)
+        removal, detect = self.served
+        hint = removal.seen_text(drawn.composited, detect)[: removal.HINT_LEVELS]
+        return torch.from_numpy(np.stack([*drawn.composited.transpose(2, 0, 1), *hint, drawn.strokes * np.uint8(255)]))
 
 
-def stroke_losses(logits: Tensor, strokes: Tensor) -> dict[str, Tensor]:
-    """Of the logits and the truth, both [N, 1, H, W]."""
+def stroke_losses(logits: Tensor, strokes: Tensor) -> Tensor:
+    """Binary cross-entropy and Dice of the logits and the truth, both [N, 1, H, W]."""
     found = torch.sigmoid(logits)
     overlap = 2 * (found * strokes).sum() + 1
-    return {
-        "cross_entropy": binary_cross_entropy_with_logits(logits, strokes),
-        "dice": 1 - overlap / (found.sum() + strokes.sum() + 1),
-    }
+    return binary_cross_entropy_with_logits(logits, strokes) + 1 - overlap / (found.sum() + strokes.sum() + 1)
 
 
-def losses(model: TextRemover, hints_of: HintMaker, perceptual: Perceptual, batch: list[Tensor]) -> dict[str, Tensor]:
-    """Of the strokes, and of the fill under the strokes as they are found."""
-    hints = hints_of(batch[0]).float() / 255
-    composited, clean, strokes = (part.float() for part in batch)
-    image, clean = ((part / 255).contiguous(memory_format=torch.channels_last) for part in (composited, clean))
-    with torch.autocast(image.device.type, torch.bfloat16):
-        logits, features = model.find(image, hints)
-        filled = model.fill_in(image, logits.detach(), features)
-    found = torch.sigmoid(logits)
-    where = max_pool2d(torch.maximum(strokes, (found.detach() > 0.4).float()), 5, 1, 2)
-    with torch.autocast(image.device.type, torch.bfloat16):
-        distance = perceptual(torch.lerp(clean, filled, where), clean) / (where.mean() + 0.01)
-    return stroke_losses(logits, strokes) | {
-        "fill": ((filled - clean).abs() * where).sum() / (3 * where.sum() + 1),
-        "LPIPS": distance,
-    }
-
-
-WEIGHTS = {"cross_entropy": 1.0, "dice": 1.0, "fill": 4.0, "LPIPS": 0.1}
+def losses(model: Networks, colour: Any, batch: Tensor) -> dict[str, Tensor]:
+    """Of both networks. batch: uint8 [N, 6, H, W] as of Samples; colour: the model's colour.py."""
+    pixels = (batch.float() / 255).contiguous(memory_format=torch.channels_last)
+    strokes = pixels[:, 5:]
+    logits = model.finder(pixels[:, :3], pixels[:, 3:5])
+    said = (torch.sigmoid(logits.detach()) * 255).round().byte()
+    likely = [
+        colour.likelihood(np.ascontiguousarray(image[:3].permute(1, 2, 0).numpy()), probability[0].numpy())
+        for image, probability in zip(batch.cpu(), said.cpu(), strict=True)
+    ]
+    told = torch.from_numpy(np.stack(likely)[:, None]).to(batch.device)
+    refined = model.refiner(torch.cat([pixels[:, :5], said.float() / 255, told.float() / 255], 1))
+    return {"finder": stroke_losses(logits, strokes), "refiner": stroke_losses(refined, strokes)}
 
 
 def train(options: argparse.Namespace) -> None:
     device = prepared(options.seed, options.threads, options.device)
-    path = options.runs / "text_removal" / "checkpoint.pt"
+    path, served = options.runs / NAME / "checkpoint.pt", options.repository / NAME / "1"
     path.parent.mkdir(parents=True, exist_ok=True)
-    photos = photographs(options.data, options.runs)
-    model, average = TextRemover().to(device), TextRemover().to(device)
-    average.load_state_dict(model.state_dict())
-    model.to(memory_format=torch.channels_last)
-    adam = torch.optim.Adam(model.parameters(), betas=(0.9, 0.99), fused=device.type == "cuda")
-    run = Run(model, average, adam)
-    if options.resume and path.exists():
-        run.load(path)
-        log.info("resumed at step %d, %.0f s", run.step, run.seconds)
-    samples = Samples(photos, options.seed, run.step * options.batch, 10**9)
+    photos = photographs(options.data, options.runs, PATCH_PX)
+    model, average = Networks().to(device), Networks().to(device)
+    if options.start_from:
+        put_back(model.finder, options.start_from / "model.onnx")
+        put_back(model.refiner, options.start_from / "refiner.onnx")
+    run = begun(model, average, path if options.resume else None)
+    samples = Samples(photos, options.repository, options.seed, run.step * options.batch)
     prefetch = 4 if options.workers else None
     batches = iter(DataLoader(samples, options.batch, num_workers=options.workers, prefetch_factor=prefetch))
-    hints_of = HintMaker(device, options.detector)
-    perceptual = Perceptual(options.data / "lpips", device)
+    colour = loaded(served / "colour.py")
 
     def step(progress: float) -> dict[str, Tensor]:
-        batch = [part.to(device, non_blocking=True) for part in next(batches)]
-        parts = losses(model, hints_of, perceptual, batch)
-        run.update(torch.stack([WEIGHTS[name] * part for name, part in parts.items()]).sum(), rate(progress, PEAK_RATE))
+        parts = losses(model, colour, next(batches).to(device))
+        run.update(torch.stack(list(parts.values())).sum(), rate(progress, options.peak_rate))
         return parts
 
     run_until(run, path, log, step, steps=options.steps, minutes=options.minutes)
 
 
 def main() -> None:
-    parser = arguments(__doc__ or "", threads=2, device="cuda, with a --batch of 32 or more and as many --workers as cores")
-    parser.add_argument("--batch", type=int, default=4)
+    parser = arguments(__doc__ or "", threads=2)
+    parser.add_argument("--start-from", type=Path, help="folder of model.onnx and refiner.onnx whose weights to begin with")
+    parser.add_argument("--peak-rate", type=float, default=PEAK_RATE, help="of learning")
+    parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--workers", type=int, default=2, help="processes that draw samples")
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--detector", type=Path, help="its weights, where the wheel that has them is not installed")
+    parser.add_argument("--repository", type=Path, default=Path("model_repository"))
     train(parser.parse_args())
 
 

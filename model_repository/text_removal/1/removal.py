@@ -25,6 +25,8 @@ cv2.setNumThreads(1)
 
 SCALES = (1.0, 0.5, 0.25)
 """What the detector looks at: headlines are too tall for it at full size; the smaller two add 31 % to its cost."""
+HINT_LEVELS = 2
+"""The maps of the first of them are what the networks are shown."""
 EVENED_LIMIT, EVENED_TILES = 2.0, (8, 8)
 """At full size it looks at the picture with its contrast evened, too: what is faint, or dark on dark, is text there as well."""
 SMALLEST_PX = 32
@@ -66,14 +68,13 @@ def remove_text(image: U8, mask: U8, detect: Detect, find: Find, fill: Fill) -> 
     allowed = mask[..., 0] > 0
     if not allowed.any():
         return Removal(image, np.zeros_like(mask))
-    seen = [_seen(image, detect, scale) for scale in SCALES]
-    seen[0] = np.maximum(seen[0], detect(_evened(image))[..., 0])
+    seen = seen_text(image, detect)
     near = _grown(np.maximum.reduce(seen) >= TEXT_LEVEL, NEAR_PX)
     window = _window(near & allowed)
     strokes = np.zeros(allowed.shape, bool)
     if window:
         piece = np.ascontiguousarray(image[window])
-        probability = find(piece, np.dstack([level[window] for level in seen[:2]]))[..., 0]
+        probability = find(piece, np.dstack([level[window] for level in seen[:HINT_LEVELS]]))[..., 0]
         strokes[window] = _touching(_found(probability), near[window])
         strokes = _grown(_with_rims(image, with_copies(image, strokes)), RIM_PX)
     if not (strokes & allowed).any():
@@ -81,6 +82,13 @@ def remove_text(image: U8, mask: U8, detect: Detect, find: Find, fill: Fill) -> 
     filled = fill(image, _as_mask(_grown(strokes, RIM_PX)))
     strokes &= allowed & (cv2.absdiff(filled, image) > SAME_LEVELS).any(axis=2)
     return Removal(np.where(strokes[..., None], filled, image), _as_mask(strokes))
+
+
+def seen_text(image: U8, detect: Detect) -> list[U8]:
+    """The detector's maps [H,W] of the picture at each of SCALES, all brought to full size."""
+    seen = [_seen(image, detect, scale) for scale in SCALES]
+    seen[0] = np.maximum(seen[0], detect(_evened(image))[..., 0])
+    return seen
 
 
 def _seen(image: U8, detect: Detect, scale: float) -> U8:
