@@ -24,7 +24,6 @@ from training.traced import put_back
 
 PEAK_RATE = 1e-3
 CROP_PX = 256
-L1_WEIGHT = 1.5  # so that LPIPS counts two to three times as much
 LESS_TEXT = 0.15
 """How many of the samples are text with `--less-text`: most of its strokes are filled by text_removal, with another model."""
 log = logging.getLogger("train")
@@ -48,7 +47,9 @@ def crops(drawn: U8, shown: Any, rng: np.random.Generator, indices: NDArray[np.i
     return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2)
 
 
-def losses(model: Refiner, perceptual: Perceptual, batch: Tensor, shift: tuple[int, int]) -> dict[str, Tensor]:
+def losses(
+    model: Refiner, perceptual: Perceptual, batch: Tensor, shift: tuple[int, int], l1_weight: float
+) -> dict[str, Tensor]:
     """Of a batch of `crops`. Outside the hole the truth is put in: text leaves a rim of itself there."""
     pixels = (batch.float() / 255).contiguous(memory_format=torch.channels_last)
     shown, truth = pixels[:, :7], pixels[:, 7:]
@@ -58,7 +59,7 @@ def losses(model: Refiner, perceptual: Perceptual, batch: Tensor, shift: tuple[i
     absolute = (filled - truth).abs().sum((1, 2, 3)) / (3 * hole.sum((1, 2, 3)) + 1)
     y, x = shift  # LPIPS does not see what repeats with its stride
     distance = perceptual(filled[:, :, y:, x:], truth[:, :, y:, x:]) / (hole.mean() + 0.01)
-    return {"L1": L1_WEIGHT * absolute.mean(), "LPIPS": distance}
+    return {"L1": l1_weight * absolute.mean(), "LPIPS": distance}
 
 
 def train(options: argparse.Namespace) -> None:
@@ -79,8 +80,8 @@ def train(options: argparse.Namespace) -> None:
         rng = np.random.default_rng((options.seed, run.step))
         indices = used[np.arange(run.step * options.batch, (run.step + 1) * options.batch) % len(used)]
         batch = crops(drawn, shown, rng, indices).to(device)
-        parts = losses(model, perceptual, batch, tuple(rng.integers(8, size=2)))
-        run.update(torch.stack(list(parts.values())).sum(), rate(progress, PEAK_RATE))
+        parts = losses(model, perceptual, batch, tuple(rng.integers(8, size=2)), options.l1_weight)
+        run.update(torch.stack(list(parts.values())).sum(), rate(progress, options.peak_rate))
         return parts
 
     run_until(run, path, log, step, steps=options.steps, minutes=options.minutes)
@@ -90,6 +91,8 @@ def main() -> None:
     parser = arguments(__doc__ or "", threads=2)
     parser.add_argument("--start-from", type=Path, help="model.onnx whose weights to begin with, as far as it has them")
     parser.add_argument("--less-text", action="store_true", help="leave out two of three samples whose hole is text")
+    parser.add_argument("--peak-rate", type=float, default=PEAK_RATE, help="of learning")
+    parser.add_argument("--l1-weight", type=float, default=1.5, help="1.5: LPIPS counts two to three times as much")
     parser.add_argument("--batch", type=int, default=6)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--repository", type=Path, default=Path("model_repository"))
